@@ -1,0 +1,22 @@
+"""The helper module of "Regularization, Side by Side".
+
+It holds the plumbing of the lessons and never the idea that a lesson teaches:
+
+- `regbook.data`: bundled data sets, splits and generators with a known Bayes error
+- `regbook.pairs`: the same weights and batches for a Keras model and its PyTorch twin
+- `regbook.sweep`: one comparison repeated over seeds
+- `regbook.claims`: paired intervals, and statements that fail the build when they are false
+- `regbook.figures`: one look, one colour per method
+- `regbook.check`: instant feedback on an exercise
+- `regbook.notebooks`: the learner's notebooks, derived from the solutions
+
+Importing it, or any of its modules, imports neither PyTorch nor TensorFlow. It asks TensorFlow
+to print errors of its C++ library only when they are fatal: on a machine without a GPU the first
+operation otherwise reports that it found none.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+__version__ = "0.1.0"

@@ -1,0 +1,28 @@
+"""One plain NumPy array out of whatever a framework returns."""
+
+import numpy as np
+
+
+def to_numpy(value):
+    """Return `value` as a plain `numpy.ndarray`, copied off any device and out of any graph.
+
+    Accepts NumPy arrays, Python numbers and (nested) lists of them, torch tensors (also those
+    that require a gradient), Keras tensors and variables. The shape and dtype are kept;
+    torch's bfloat16, which NumPy lacks, becomes float32.
+
+    Raises TypeError, in one sentence, for anything that is not numeric.
+    """
+    if hasattr(value, "detach"):  # torch: NumPy refuses tensors that require a gradient
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    if isinstance(value, (list, tuple)):
+        value = [to_numpy(item) for item in value]
+    if hasattr(value, "numpy") and callable(value.numpy):
+        value = value.numpy()
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"expected numbers of one rectangular shape, got {value!r}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers, got {type(value).__name__} {value!r}"[:200])
+    return array

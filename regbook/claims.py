@@ -1,0 +1,118 @@
+"""Paired intervals, and claims: sentences that stop the build when the evidence is against them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_SEEDS = 10
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Whether a statement about an interval holds, and the interval it rests on."""
+
+    holds: bool
+    condition: str
+    interval: "Interval"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its 95 % confidence interval, in the unit of the measurements.
+
+    Compare it with a number to get `Evidence` for a `claim`: `interval > 0` holds when the whole
+    interval lies above 0.
+    """
+
+    mean: float
+    low: float
+    high: float
+    positive: int
+    seeds: int
+
+    def __gt__(self, bound):
+        return Evidence(self.low > bound, f"above {bound:g}", self)
+
+    def __lt__(self, bound):
+        return Evidence(self.high < bound, f"below {bound:g}", self)
+
+    def within(self, low, high):
+        """Evidence that the whole interval lies between two bounds: no effect that matters."""
+        return Evidence(low < self.low and self.high < high, f"within {low:g} and {high:g}", self)
+
+    def __str__(self):
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+class ClaimFailed(AssertionError):
+    """The evidence of a claim is against it."""
+
+
+def mean_interval(values):
+    """Return the mean of one measurement per seed with its 95 % interval (Student's t).
+
+    values: shape (seeds,). Raises ValueError with fewer than two seeds or a value that is
+    not finite.
+    """
+    from scipy import stats
+
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            "an interval needs one finite number per seed and two seeds or more, "
+            f"got shape {values.shape}"
+        )
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    mean = values.mean()
+    return Interval(
+        float(mean), float(mean - half), float(mean + half), int((values > 0).sum()), len(values)
+    )
+
+
+def paired(frame, metric, method, baseline):
+    """Return the 95 % interval of the difference `method` minus `baseline`, seed by seed.
+
+    frame: what `regbook.sweep.sweep` returns. Pairing removes the part of the spread that both
+    methods share because they saw the same split.
+    Raises KeyError for an unknown method, ValueError when the two ran on different seeds.
+    """
+    by_seed = {}
+    for name in (method, baseline):
+        rows = frame[frame["method"] == name]
+        if rows.empty:
+            raise KeyError(f"no method {name!r} in this sweep; it has {sorted(set(frame.method))}")
+        by_seed[name] = rows.set_index("seed")[metric].sort_index()
+    if not by_seed[method].index.equals(by_seed[baseline].index):
+        raise ValueError(f"{method!r} and {baseline!r} ran on different seeds: nothing to pair")
+    return mean_interval((by_seed[method] - by_seed[baseline]).to_numpy())
+
+
+def claim(text, evidence):
+    """Print `text` as a claim that holds, or raise ClaimFailed with what was measured.
+
+    evidence: `Evidence` from an interval over at least 10 seeds (any statement about an
+    average), or True/False (a statement without chance in it). The printed line is the same on
+    every machine. Raises TypeError for a bare number, which would always count as true.
+    """
+    if isinstance(evidence, Evidence):
+        interval = evidence.interval
+        if interval.seeds < MIN_SEEDS:
+            raise ValueError(
+                f"a claim about an average needs {MIN_SEEDS} seeds, "
+                f"this one has {interval.seeds}: {text}"
+            )
+        if not evidence.holds:
+            raise ClaimFailed(
+                f"{text}: expected the 95 % interval {evidence.condition}, "
+                f"measured {interval} over {interval.seeds} seeds"
+            )
+        print(f"Claim holds: {text} (95 % interval {evidence.condition}, {interval.seeds} seeds)")
+    elif isinstance(evidence, (bool, np.bool_)):
+        if not evidence:
+            raise ClaimFailed(f"{text}: the evidence says no")
+        print(f"Claim holds: {text}")
+    else:
+        raise TypeError(
+            "the evidence of a claim is an interval compared with a bound, "
+            f"or True/False, not {type(evidence).__name__}"
+        )

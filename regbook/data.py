@@ -1,0 +1,201 @@
+"""Data sets, splits without leakage, and generators whose Bayes error is known."""
+
+import hashlib
+import itertools
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+BUNDLED = ("digits", "breast_cancer", "diabetes", "wine")
+_SHA256 = {
+    "fashion_mnist.npz": "5b6d2c4c694a91887af8ab7d039c04f80af3c29378d731c93a538d2e831aa469",
+    "cifar10_jpeg.npz": "0b300a171068d8c19a68f53d982e4ac65e438eb68f19a8cc96bd7aaa45dfeaf6",
+    # The digest of the four arrays: the framework's download has no checksum of its own.
+    "fashion_mnist arrays": "ca3ab2a37f845e1b8ae23cab1b51749a3011ba3bf1d9016176d75cbaabac376f",
+}
+
+
+class DataError(RuntimeError):
+    """A data set is missing or damaged; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Train, dev and test rows. Inputs are float32, class labels int64, other targets float32."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_dev: np.ndarray
+    y_dev: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def load(name):
+    """Return a bundled data set as (x, y): x of shape (rows, features), y of shape (rows,).
+
+    name: "digits" (8x8 images, pixels from 0 to 1, 10 classes), "breast_cancer" (2 classes),
+    "wine" (3 classes) or "diabetes" (regression). Source: scikit-learn's `sklearn.datasets`.
+    """
+    if name not in BUNDLED:
+        raise DataError(f"no bundled data set {name!r}; there are {', '.join(BUNDLED)}")
+    from sklearn import datasets
+
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return (x / 16 if name == "digits" else x), y
+
+
+def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
+    """Shuffle the rows and cut them into train, dev and test (the rest).
+
+    train, dev: numbers of rows. label_noise: the fraction of *train and dev* labels replaced by
+    another class drawn at random; test labels stay clean. standardize: scale every column by the
+    mean and standard deviation of the *training* rows (a constant column is only centred).
+    Raises ValueError when no row is left for the test part.
+    """
+    if train + dev >= len(x):
+        raise ValueError(f"{train} train and {dev} dev rows leave no test row of {len(x)}")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(x))
+    x, y = np.asarray(x, np.float64)[order], np.asarray(y)[order]
+    if standardize:
+        deviation = x[:train].std(axis=0)
+        x = (x - x[:train].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    y = y.astype(np.int64 if y.dtype.kind in "iu" else np.float32)
+    if label_noise:
+        classes = y.max() + 1
+        wrong = rng.random(train + dev) < label_noise
+        shift = rng.integers(1, classes, size=train + dev)
+        y[: train + dev] = np.where(wrong, (y[: train + dev] + shift) % classes, y[: train + dev])
+    cuts = [train, train + dev]
+    parts = zip(np.split(x.astype(np.float32), cuts), np.split(y, cuts), strict=True)
+    return Split(*(array for part in parts for array in part))
+
+
+def stack(splits):
+    """Stack one split per seed: every array gains a first axis of length seeds."""
+    return Split(*(np.stack([getattr(s, f.name) for s in splits]) for f in fields(Split)))
+
+
+def two_gaussians(n, seed, distance=2.0):
+    """Draw two classes from unit Gaussians in the plane; return (x, y, bayes_error).
+
+    x: shape (n, 2); y: shape (n,), 0 or 1 with equal chance; distance: between the two means.
+    No classifier has a lower expected error than bayes_error = Phi(-distance / 2).
+    """
+    from scipy import stats
+
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    x = rng.normal(size=(n, 2))
+    x[:, 0] += distance * (y - 0.5)
+    return x.astype(np.float32), y, float(stats.norm.cdf(-distance / 2))
+
+
+def noisy_sine(n, seed, sigma=0.3):
+    """Draw y = sin(1.5 pi x) + noise on [-1, 1]; return (x, y, bayes_error).
+
+    x, y: shape (n,). sigma: standard deviation of the noise. No predictor has a lower expected
+    squared error than bayes_error = sigma^2.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    y = np.sin(1.5 * np.pi * x) + rng.normal(scale=sigma, size=n)
+    return x.astype(np.float32), y.astype(np.float32), sigma**2
+
+
+def _checked_file(name):
+    """Return the path of `name` in $REGBOOK_DATA once its checksum is right, or None."""
+    folder = os.environ.get("REGBOOK_DATA")
+    if not folder:
+        return None
+    path = Path(folder, name)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != _SHA256[name]:
+        raise DataError(
+            f"{path} is damaged or only half downloaded ({path.stat().st_size:,} "
+            "bytes, wrong SHA-256) and was not used: delete it and fetch it again"
+        )
+    return path
+
+
+def _download(name, filename, loader):
+    """Let the framework's own loader fetch the data; say what to do when it cannot."""
+    try:
+        (x_train, y_train), (x_test, y_test) = loader()
+    except Exception as error:  # Keras raises a bare Exception when the network is missing
+        raise DataError(
+            f"{name} is not on this machine and could not be downloaded: connect to "
+            f"the network once, or set REGBOOK_DATA to a folder with {filename}. "
+            f"No page needs it: the default data ship with scikit-learn. "
+            f"({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
+    return x_train, y_train.ravel(), x_test, y_test.ravel()
+
+
+def fashion_mnist():
+    """Return Fashion-MNIST as (x_train, y_train, x_test, y_test), images uint8 (rows, 28, 28).
+
+    Taken from `$REGBOOK_DATA/fashion_mnist.npz` when that file exists, else downloaded by Keras.
+    Raises DataError when neither works or when the data fail their checksum.
+    Source: Xiao, Rasul and Vollgraf (2017).
+    """
+    path = _checked_file("fashion_mnist.npz")
+    if path:
+        with np.load(path, allow_pickle=False) as file:
+            return tuple(file[k] for k in ("x_train", "y_train", "x_test", "y_test"))
+    import keras
+
+    arrays = _download("Fashion-MNIST", "fashion_mnist.npz", keras.datasets.fashion_mnist.load_data)
+    if _digest(arrays) != _SHA256["fashion_mnist arrays"]:
+        raise DataError(
+            "the downloaded Fashion-MNIST fails its checksum and was not used: delete "
+            "the folder fashion-mnist in Keras's data folder (~/.keras/datasets) and "
+            "try again"
+        )
+    return arrays
+
+
+def _digest(arrays):
+    """Return the SHA-256 of the bytes of `arrays`, images and labels as uint8."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, np.uint8).data)
+    return digest.hexdigest()
+
+
+def cifar10():
+    """Return CIFAR-10 as (x_train, y_train, x_test, y_test), images uint8 (rows, 32, 32, 3).
+
+    Decoded from `$REGBOOK_DATA/cifar10_jpeg.npz` when that file exists (about half a minute),
+    else downloaded by Keras, which verifies its own checksum. The JPEG copy was re-encoded, so
+    scores differ slightly. Raises DataError like `fashion_mnist`. Source: Krizhevsky (2009).
+    """
+    path = _checked_file("cifar10_jpeg.npz")
+    if not path:
+        import keras
+
+        return _download("CIFAR-10", "cifar10_jpeg.npz", keras.datasets.cifar10.load_data)
+    import io
+
+    from PIL import Image
+
+    arrays = []
+    with np.load(path, allow_pickle=False) as file:
+        for part in ("train", "test"):
+            jpeg, offset = file[f"jpeg_{part}"].tobytes(), file[f"offset_{part}"]
+            arrays.append(
+                np.stack(
+                    [
+                        np.asarray(Image.open(io.BytesIO(jpeg[a:b])))
+                        for a, b in itertools.pairwise(offset)
+                    ]
+                )
+            )
+            arrays.append(file[f"y_{part}"])
+    return tuple(arrays)

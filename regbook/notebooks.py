@@ -1,0 +1,170 @@
+"""Notebooks: the learner's copy derived from a solution, and the one normal form for git.
+
+python -m regbook.notebooks exercises   # solutions/*.ipynb -> chapters/*/exercises.ipynb
+python -m regbook.notebooks tidy        # normalise every notebook of the book
+python -m regbook.notebooks work        # copy the exercises to work/, never overwriting
+"""
+
+import argparse
+import copy
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+CHECKED = "nbval-check-output"
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+STUB = "# YOUR CODE HERE\nraise NotImplementedError"
+
+
+class NotebookError(ValueError):
+    """A notebook cannot be derived or normalised; the message names it and says why."""
+
+
+def read(path):
+    """Read a notebook. Raises NotebookError, naming the file, when it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises many types for the same fact
+        raise NotebookError(f"{path} is not a readable notebook: {error}") from error
+
+
+def tidy(notebook):
+    """Return the normal form of a notebook, in which equal content gives equal bytes.
+
+    Cell ids are derived from the content; execution counts and machine metadata go; outputs
+    stay only on cells tagged `nbval-check-output`, where a test compares them.
+    """
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen = {}
+    for cell in notebook.cells:
+        digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        for key in ("execution", "collapsed", "scrolled"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            if CHECKED not in cell.metadata.get("tags", []):
+                cell.outputs = []
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = None
+    return notebook
+
+
+def derive_exercises(solution, slug):
+    """Return the learner's notebook of a solution: marked lines become a stub, outputs go.
+
+    A block between `### BEGIN SOLUTION` and `### END SOLUTION` (nbgrader's markers) becomes
+    "not implemented" at the same indentation. Cells tagged `solution-only` are left out, and
+    links into the chapter's folder, `slug`, are made relative to it.
+    Raises NotebookError for markers without a partner, and when there is none at all.
+    """
+    notebook = copy.deepcopy(solution)
+    notebook.cells = [
+        c for c in notebook.cells if "solution-only" not in c.metadata.get("tags", [])
+    ]
+    block = re.compile(rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}$", re.MULTILINE | re.DOTALL)
+    found = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            cell.source = cell.source.replace(f"](../chapters/{slug}/", "](")
+            continue
+        cell.source, count = block.subn(
+            lambda m: "\n".join(m[1] + line for line in STUB.split("\n")), cell.source
+        )
+        found += count
+        cell.outputs = []
+        tags = [t for t in cell.metadata.get("tags", []) if t != CHECKED]
+        if tags:
+            cell.metadata["tags"] = tags
+        else:
+            cell.metadata.pop("tags", None)
+        if BEGIN in cell.source or END in cell.source:
+            raise NotebookError(
+                f"a solution marker has no partner in the cell {cell.source[:60]!r}"
+            )
+    if not found:
+        raise NotebookError(f"no cell has the markers {BEGIN} and {END}")
+    return tidy(notebook)
+
+
+def to_text(notebook):
+    """Return the bytes that git sees: sorted keys, one trailing newline."""
+    return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
+
+
+def write(path, notebook):
+    """Write `notebook` to `path` unless it is there already; return whether it was written."""
+    text = to_text(notebook)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def _exercises(root):
+    changed = []
+    for solution in sorted(root.glob("solutions/*.ipynb")):
+        path = root / "chapters" / solution.stem / "exercises.ipynb"
+        try:
+            derived = derive_exercises(read(solution), solution.stem)
+        except NotebookError as error:
+            raise NotebookError(f"{solution}: {error}") from error
+        if write(path, derived):
+            changed.append(path)
+    return changed
+
+
+def _tidy(root):
+    paths = sorted([*root.glob("solutions/*.ipynb"), *root.glob("chapters/*/*.ipynb")])
+    return [path for path in paths if write(path, tidy(read(path)))]
+
+
+def _work(root):
+    """Copy each chapter's exercises into work/. A file that is there, in any state, is kept."""
+    made = []
+    for source in sorted(root.glob("chapters/*/exercises.ipynb")):
+        target = root / "work" / f"{source.parent.name}.ipynb"
+        if target.exists():
+            print(f"kept {target.relative_to(root)}: it is yours")
+            continue
+        target.parent.mkdir(exist_ok=True)
+        text = source.read_text(encoding="utf-8")
+        link = f"](../chapters/{source.parent.name}/lesson.ipynb"
+        target.write_text(text.replace("](lesson.ipynb", link), encoding="utf-8")
+        made.append(target)
+    return made
+
+
+def main(arguments=None):
+    """Run one command on the notebooks below the current folder; print the files it changed."""
+    commands = {"exercises": _exercises, "tidy": _tidy, "work": _work}
+    parser = argparse.ArgumentParser(
+        prog="python -m regbook.notebooks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=commands)
+    root = Path.cwd()
+    try:
+        changed = commands[parser.parse_args(arguments).command](root)
+    except NotebookError as error:
+        sys.exit(f"{error}")
+    for path in changed:
+        print(f"wrote {path.relative_to(root)}")
+
+
+if __name__ == "__main__":
+    main()
