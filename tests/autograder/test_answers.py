@@ -1,0 +1,98 @@
+"""Both ways: right answers earn full marks, stubs nothing, wrong ones the hint that fits them."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from regbook.check import load_chapter
+from regbook.notebooks import BEGIN, read
+
+ROOT = Path(__file__).parents[2]
+SLUGS = sorted(path.stem for path in ROOT.glob("solutions/*.ipynb"))
+SEEDS = (0, 1, 2)
+
+
+def bank(slug):
+    """Load the answers of a chapter from the file beside this one."""
+    path = Path(__file__).with_name(f"{slug.partition('_')[2]}_answers.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def functions(path):
+    """Return the functions that a notebook defines, the first of each name, ready to call."""
+    found = {}
+    for cell in read(path).cells:
+        if cell.cell_type != "code" or not cell.source.lstrip().startswith("def "):
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.FunctionDef) and node.name not in found:
+                space = {"np": importlib.import_module("numpy")}
+                exec(cell.source, space)
+                found[node.name] = space[node.name]
+    return found
+
+
+def cases(kind):
+    for slug in SLUGS:
+        for exercise, answers in getattr(bank(slug), kind).items():
+            for i, answer in enumerate(answers):
+                key = f"-{answer[0]}" if kind == "WRONG" else ""
+                yield pytest.param(slug, exercise, answer, id=f"{exercise}-{i}{key}")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_solution_earns_full_marks_and_stub_none(slug):
+    chapter = load_chapter(slug)
+    solved = functions(ROOT / "solutions" / f"{slug}.ipynb")
+    stubs = functions(ROOT / "chapters" / slug / "exercises.ipynb")
+    assert set(chapter.checks) <= set(solved)
+    assert set(chapter.checks) <= set(stubs)
+    for name in chapter.checks:
+        for seed in SEEDS:
+            report = chapter.report(solved[name], seed=seed)
+            assert report.points == report.max_points, report
+            empty = chapter.report(stubs[name], seed=seed)
+            assert empty.points == 0
+            assert "not attempted" in repr(empty)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_exercise_has_enough_answers(slug):
+    answers, names = bank(slug), set(load_chapter(slug).checks)
+    assert set(answers.RIGHT) == set(answers.WRONG) == names
+    for name in names:
+        assert len(answers.RIGHT[name]) >= 2
+        assert len({key for key, _ in answers.WRONG[name]} - {"form", "error"}) >= 5, name
+
+
+@pytest.mark.parametrize(("slug", "exercise", "answer"), list(cases("RIGHT")))
+def test_other_right_answers_pass(slug, exercise, answer):
+    for seed in SEEDS:
+        report = load_chapter(slug).report(answer, exercise=exercise, seed=seed)
+        assert report.points == report.max_points, report
+
+
+@pytest.mark.parametrize(("slug", "exercise", "answer"), list(cases("WRONG")))
+def test_wrong_answers_are_named(slug, exercise, answer):
+    key, function = answer
+    for seed in SEEDS:
+        report = load_chapter(slug).report(function, exercise=exercise, seed=seed)
+        assert report.points < report.max_points, report
+        failed = [row.outcome for row in report.rows if not row.outcome.passed]
+        assert key in [outcome.misconception for outcome in failed], report
+        assert all(outcome.hint for outcome in failed)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_exercises_are_derived_from_the_solution(slug):
+    from regbook.notebooks import derive_exercises, to_text
+
+    solution = read(ROOT / "solutions" / f"{slug}.ipynb")
+    assert any(BEGIN in cell.source for cell in solution.cells)
+    stored = (ROOT / "chapters" / slug / "exercises.ipynb").read_text(encoding="utf-8")
+    assert stored == to_text(derive_exercises(solution, slug)), "run `make exercises`"
