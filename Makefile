@@ -1,0 +1,57 @@
+# Every target makes the virtual environment .venv itself. `make help` lists the targets.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help book test lint browser lab exercises tidy clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, this is {v.major}.{v.minor}: call make with PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+# The cache knows the cells of a page, not the helper module that they call.
+_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py,$(wildcard regbook/*.py regbook/checks/*.py))
+	@rm -rf _build/.jupyter_cache
+	@mkdir -p _build && touch $@
+
+book: .venv/installed _build/executed-with ## execute what changed and build the HTML; warnings are errors
+	REGBOOK_PROGRESS=0 jupyter-book build -W -n --keep-going .
+	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
+
+test: lint browser book ## everything that CI runs
+	REGBOOK_PROGRESS=0 python -m pytest
+
+lint: .venv/installed-test ## ruff, spelling, notebook form and generated exercises
+	pre-commit run --all-files --show-diff-on-failure
+
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; \
+	else echo "Chromium and ChromeDriver are missing: the browser tests will be skipped."; fi
+
+lab: .venv/installed ## copy the exercises to work/, keep what is there, open JupyterLab
+	python -m regbook.notebooks work
+	cd work && jupyter lab
+
+exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
+	python -m regbook.notebooks exercises
+
+tidy: .venv/installed-test ## format code, normalise notebooks
+	ruff format .
+	ruff check --fix .
+	python -m regbook.notebooks tidy
+	python -m regbook.notebooks exercises
+
+clean: ## delete the built book and caches; .venv and work/ stay
+	rm -rf _build .pytest_cache .ruff_cache

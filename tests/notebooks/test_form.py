@@ -1,0 +1,99 @@
+"""The form that every notebook of the book shares. nbval runs their cells."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from regbook.notebooks import CHECKED, read, tidy, to_text
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted([*ROOT.glob("chapters/*/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])
+LESSONS = sorted(ROOT.glob("chapters/*/lesson.ipynb"))
+SECTIONS = [
+    "Motivation",
+    "Definition",
+    "In Keras and PyTorch",
+    "Experiment",
+    "What goes wrong",
+    "When not to use it",
+    "Summary",
+    "Exercises",
+    "References",
+]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def has(call, cell):
+    """Whether a line of the cell starts with a call of this function."""
+    return re.search(rf"^\s*{call}\(", cell.source, re.MULTILINE) is not None
+
+
+def test_every_chapter_has_its_three_notebooks():
+    slugs = {path.parent.name for path in LESSONS}
+    assert slugs
+    assert slugs == {path.stem for path in ROOT.glob("solutions/*.ipynb")}
+    assert slugs == {path.parent.name for path in ROOT.glob("chapters/*/exercises.ipynb")}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_notebook_is_tidy(path):
+    assert path.read_text(encoding="utf-8") == to_text(tidy(read(path))), "run `make tidy`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_first_code_cell_says_how_to_install(path):
+    first = next(cell for cell in read(path).cells if cell.cell_type == "code")
+    assert "import regbook" in first.source
+    assert "%pip install" in first.source
+    assert first.source == next(c for c in read(NOTEBOOKS[0]).cells if c.cell_type == "code").source
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_lesson_has_its_sections_in_order(path):
+    text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert len(re.findall(r"^# .+$", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_a_cell_checks_each_pair(path):
+    """After the twins of a pair, the next code cell calls `agree`, and its output is checked."""
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    pairs = 0
+    for i, cell in enumerate(cells):
+        if not tags(cell) & {"keras", "torch"}:
+            continue
+        following = next(c for c in cells[i:] if not tags(c) & {"keras", "torch"})
+        assert has("agree", following), cell.source
+        assert CHECKED in tags(following)
+        pairs += "keras" in tags(cell)
+    assert pairs >= 3
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_claims_and_agreements_are_stored_and_checked(path):
+    checked = [c for c in read(path).cells if c.cell_type == "code" and CHECKED in tags(c)]
+    assert sum(has("claim", cell) for cell in checked) >= 1
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and (has("claim", cell) or has("agree", cell)):
+            assert CHECKED in tags(cell), cell.source
+            assert cell.outputs, f"run the page and store the output of: {cell.source}"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_figures_say_what_they_show(path):
+    figures = [c for c in read(path).cells if "plt.subplots" in c.source]
+    assert len(figures) >= 2
+    for cell in figures:
+        look = cell.metadata.mystnb
+        assert len(look["image"]["alt"]) > 40
+        assert len(look["figure"]["caption"]) > 40
+        assert "forest(" in cell.source or {"xlabel", "ylabel"} <= set(re.findall(r"\w+", cell.source))
