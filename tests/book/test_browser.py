@@ -1,0 +1,314 @@
+"""The built book in a browser: tabs, formulas, search, small screens, nothing from outside.
+
+Needs Chromium and its driver. Without them the tests are skipped, except where the environment
+variable CI is `true`: there they fail.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from book_support import LESSONS, NOTEBOOKS, PAGES
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMEDRIVER = Path("/usr/bin/chromedriver")
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = (1300, 900), (390, 844)
+MAX_BYTES = 1_500_000
+
+MATHS_IS_READY = """
+const MathJax = window.MathJax;
+if (!document.querySelector('article .math')) return true;
+return Boolean(MathJax && MathJax.startup && document.querySelector('mjx-container'));
+"""
+
+STATE_OF_TABS = """
+return [...document.querySelectorAll('.sd-tab-set > label[data-sync-group="framework"]')].map(
+  label => ({
+    framework: label.dataset.syncId,
+    checked: document.getElementById(label.htmlFor).checked,
+    shown: label.nextElementSibling.checkVisibility(),
+  }));
+"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serve files without a line of log per request."""
+
+    def log_message(self, *args: object) -> None:
+        """Write nothing."""
+
+
+@dataclass
+class Visit:
+    """What the browser noted while it loaded one page with an empty cache."""
+
+    errors: list[str]
+    requests: dict[str, str]  # URL by request id
+    sizes: dict[str, float]  # transferred bytes by request id
+
+    def outside(self, address: str) -> list[str]:
+        """Return the requests that went elsewhere than to `address`."""
+        inside = urlsplit(address).netloc
+        urls = [url for url in self.requests.values() if not url.startswith(("data:", "blob:"))]
+        return [url for url in urls if urlsplit(url).netloc != inside]
+
+    def bytes_without_mathjax(self) -> float:
+        """Return the transferred bytes, MathJax and its fonts left out."""
+        mathjax = "/_static/mathjax/"
+        return sum(
+            self.sizes.get(key, 0) for key, url in self.requests.items() if mathjax not in url
+        )
+
+
+@pytest.fixture(scope="module")
+def address(built_book, tmp_path_factory) -> Iterator[str]:
+    """Serve a copy of the book, which a build running beside cannot change; return its URL."""
+    folder = tmp_path_factory.mktemp("served") / "html"
+    shutil.copytree(built_book, folder)
+    handler = functools.partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """Start Chromium with an empty profile."""
+    missing = [str(path) for path in (CHROMIUM, CHROMEDRIVER) if not path.exists()]
+    if missing:
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"the browser tests need {' and '.join(missing)}")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
+        yield driver
+        driver.quit()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Return a function that opens a page at a screen size, with nothing remembered."""
+
+    def open_page(page: str, size: tuple[int, int] = DESKTOP) -> webdriver.Chrome:
+        set_screen(browser, size)
+        forget_choices(browser, address)
+        browser.get(f"{address}/{page}.html")
+        wait_for_maths(browser)
+        return browser
+
+    return open_page
+
+
+@pytest.fixture(scope="module", params=[*PAGES, "search"])
+def visit(request, browser, address) -> Visit:
+    """Load a page with an empty cache and return what the browser noted."""
+    set_screen(browser, DESKTOP)
+    forget_choices(browser, address)
+    browser.get("about:blank")
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # forget what earlier pages left
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    browser.get(f"{address}/{request.param}.html")
+    wait_for_maths(browser)
+    errors = [
+        entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"
+    ]
+    visit = Visit(errors, {}, {})
+    for entry in browser.get_log("performance"):
+        event = json.loads(entry["message"])["message"]
+        details = event["params"]
+        if event["method"] == "Network.requestWillBeSent":
+            visit.requests[details["requestId"]] = details["request"]["url"]
+        elif event["method"] == "Network.loadingFinished":
+            visit.sizes[details["requestId"]] = details["encodedDataLength"]
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    return visit
+
+
+def set_screen(browser: webdriver.Chrome, size: tuple[int, int]) -> None:
+    """Give the page a screen of `size` (width, height) in CSS pixels."""
+    screen = {
+        "width": size[0],
+        "height": size[1],
+        "deviceScaleFactor": 1,
+        "mobile": False,
+    }
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def forget_choices(browser: webdriver.Chrome, address: str) -> None:
+    """Clear what the pages have stored: the framework, and the light or dark mode."""
+    stored = {"origin": address, "storageTypes": "local_storage"}
+    browser.execute_cdp_cmd("Storage.clearDataForOrigin", stored)
+
+
+def wait_for_maths(browser: webdriver.Chrome) -> None:
+    """Wait until MathJax has set the formulas of the page, if it has any."""
+    WebDriverWait(browser, 20).until(lambda _: browser.execute_script(MATHS_IS_READY))
+    browser.execute_async_script(
+        "const done = arguments[0];"
+        "const maths = window.MathJax && window.MathJax.startup;"
+        "(maths ? maths.promise : Promise.resolve()).then(() => done());"
+    )
+
+
+def chosen_everywhere(browser: webdriver.Chrome, framework: str) -> bool:
+    """Return whether every tab set of the page shows `framework` and nothing else."""
+    state = browser.execute_script(STATE_OF_TABS)
+    assert state, "the page has no framework tabs"
+    return all(tab["checked"] == tab["shown"] == (tab["framework"] == framework) for tab in state)
+
+
+def choose(browser: webdriver.Chrome, framework: str) -> None:
+    """Click the first tab of `framework`."""
+    label = browser.find_element(
+        By.CSS_SELECTOR, f'.sd-tab-set > label[data-sync-id="{framework}"]'
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", label)
+    label.click()
+
+
+def displayed(browser: webdriver.Chrome, selector: str) -> list:
+    """Return the elements that match `selector` and that a reader can see."""
+    return [
+        node for node in browser.find_elements(By.CSS_SELECTOR, selector) if node.is_displayed()
+    ]
+
+
+# --- Each page, loaded once ----------------------------------------------------------------
+
+
+def test_no_error_in_the_console(visit):
+    assert visit.errors == []
+
+
+def test_nothing_comes_from_outside(visit, address):
+    assert visit.requests
+    assert visit.outside(address) == []
+
+
+def test_a_page_is_light(visit):
+    assert 0 < visit.bytes_without_mathjax() <= MAX_BYTES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_maths_is_typeset(open_page, page):
+    browser = open_page(page)
+    formulas = browser.find_elements(By.CSS_SELECTOR, "article .math")
+    typeset = browser.find_elements(By.CSS_SELECTOR, "article .math mjx-container")
+    assert len(typeset) == len(formulas)
+    assert browser.find_elements(By.CSS_SELECTOR, "mjx-merror, [data-mjx-error]") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_one_way_to_search_and_one_title(open_page, page, size):
+    browser = open_page(page, size)
+    assert len(displayed(browser, ".search-button__button, form.bd-search")) == 1
+    assert len(displayed(browser, "h1")) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_phone_needs_no_sideways_scrolling(open_page, page):
+    browser = open_page(page, PHONE)
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_script("window.scrollTo(500, 0)")
+    assert width <= PHONE[0]
+    assert browser.execute_script("return window.scrollX") == 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_can_be_copied_but_output_not(open_page, page):
+    browser = open_page(page)
+    count = functools.partial(browser.find_elements, By.CSS_SELECTOR)
+    blocks = count("div.highlight pre")
+    outputs = count(".cell_output div.highlight pre")
+    assert len(count("button.copybtn")) == len(blocks) - len(outputs)
+    assert count(".cell_output button.copybtn") == []
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_the_notebook_can_be_downloaded(open_page, built_book, address, page):
+    browser = open_page(page)
+    links = browser.find_elements(By.CSS_SELECTOR, "a.btn-download-source-button")
+    paths = [link.get_attribute("href").removeprefix(f"{address}/") for link in links]
+    assert paths == [f"_sources/{page}.ipynb"]
+    assert (built_book / paths[0]).is_file()
+
+
+def test_dark_mode(open_page):
+    browser = open_page(LESSONS[0])
+    button = displayed(browser, ".theme-switch-button")[0]
+    themes = []
+    for _ in range(3):  # the button goes round light, dark and the system's setting
+        button.click()
+        themes.append(browser.execute_script("return document.documentElement.dataset.theme"))
+    assert {"light", "dark"} <= set(themes)
+
+
+# --- Framework tabs ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_one_click_switches_every_pair_and_the_next_page(open_page, address, page):
+    browser = open_page(page)
+    assert chosen_everywhere(browser, "keras")
+    choose(browser, "torch")
+    assert chosen_everywhere(browser, "torch")
+    other = LESSONS[LESSONS.index(page) - 1]
+    browser.get(f"{address}/{other}.html")
+    assert chosen_everywhere(browser, "torch")
+    choose(browser, "keras")
+    assert chosen_everywhere(browser, "keras")
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_the_keyboard_alone_can_choose(open_page, page):
+    browser = open_page(page)
+    link = browser.find_element(By.CSS_SELECTOR, "article h1 a.headerlink")
+    browser.execute_script("arguments[0].focus()", link)
+    for _ in range(300):
+        webdriver.ActionChains(browser).send_keys(Keys.TAB).perform()
+        focused = browser.switch_to.active_element
+        if focused.get_attribute("type") == "radio":
+            break
+    assert focused.get_attribute("type") == "radio", "the Tab key never reached a tab set"
+    focused.send_keys(Keys.ARROW_RIGHT)
+    assert chosen_everywhere(browser, "torch")
+    outline = browser.execute_script(
+        "return getComputedStyle(document.activeElement.nextElementSibling).outlineStyle"
+    )
+    assert outline == "solid"
+    browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    assert chosen_everywhere(browser, "keras")

@@ -1,0 +1,89 @@
+"""The built book: no needless work, no noise, described pictures, honest links."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from book_support import NOTEBOOKS, PAGES, ROOT, make_book
+from bs4 import BeautifulSoup
+
+SOURCES = ["_ext", "_static", "appendix", "chapters", "solutions"]
+SOURCES += ["_config.yml", "_toc.yml", "index.md", "references.bib"]
+
+NEEDS_ADDRESS = re.compile(r"colab\.research|mybinder\.org|/edit/|/issues/new")
+
+
+def cached_executions() -> set[tuple[int, str]]:
+    """Return (key, time) of every notebook execution that the book's cache holds."""
+    with sqlite3.connect(ROOT / "_build" / ".jupyter_cache" / "global.db") as cache:
+        return set(cache.execute("SELECT pk, created FROM nbcache"))
+
+
+def soup(html: Path, page: str) -> BeautifulSoup:
+    """Return the parsed `page` of the book in folder `html`."""
+    return BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+
+
+@pytest.fixture(scope="module", params=["", "https://github.com/example/book"])
+def book_with_address(request, tmp_path_factory) -> tuple[str, Path]:
+    """Build a copy of the book without executing it; return its address and its pages."""
+    book = tmp_path_factory.mktemp("book")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, book / name)
+    config = (book / "_config.yml").read_text()
+    config = re.sub(r"(?m)^  url: .*$", f'  url: "{request.param}"', config)
+    config = config.replace("execute_notebooks: cache", 'execute_notebooks: "off"')
+    (book / "_config.yml").write_text(config)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book)]
+    build = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stdout[-4000:] + build.stderr[-4000:]
+    return request.param, book / "_build" / "html"
+
+
+def test_every_page_of_the_contents_is_built(built_book):
+    assert [page for page in PAGES if not (built_book / f"{page}.html").exists()] == []
+
+
+def test_a_second_build_executes_nothing(built_book):
+    before = cached_executions()
+    build = make_book()
+    assert build.returncode == 0, build.stdout[-4000:]
+    assert "Executing notebook" not in build.stdout
+    assert cached_executions() == before
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_start_up_noise(built_book, page):
+    text = soup(built_book, page).get_text()
+    assert [noise for noise in ("port.cc", "oneDNN", "cudart_stub") if noise in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_is_described(built_book, page):
+    # The default is a hash or a file's name: a single word. A description has several.
+    article = soup(built_book, page).select_one("article.bd-article")
+    bare = [image["src"] for image in article("img") if len(image.get("alt", "").split()) < 3]
+    assert bare == []
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_buttons_follow_the_repository_address(book_with_address, page):
+    address, html = book_with_address
+    links = [link["href"] for link in soup(html, page)("a", href=True)]
+    public = [link for link in links if NEEDS_ADDRESS.search(link)]
+    if not address:
+        assert public == []
+        return
+    colab = "https://colab.research.google.com/github/example/book/blob/main/"
+    names = [link.removeprefix(colab) for link in public if link.startswith(colab)]
+    assert names == [f"{page}.ipynb"]
+    assert (ROOT / names[0]).exists()
+    assert any(link.startswith("https://mybinder.org/v2/gh/example/book/main") for link in public)
+    assert f"{address}/edit/main/{page}.ipynb" in public
+    assert any(link.startswith(f"{address}/issues/new") for link in public)
+    assert address in links
