@@ -24,8 +24,14 @@ _build/executed-with: requirements.txt $(filter-out regbook/notebooks.py,$(wildc
 	@rm -rf _build/.jupyter_cache
 	@mkdir -p _build && touch $@
 
-book: .venv/installed _build/executed-with ## execute what changed and build the HTML; warnings are errors
-	REGBOOK_PROGRESS=0 jupyter-book build -W -n --keep-going .
+# Sphinx knows the pages, not the look of the book that surrounds them.
+_build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/*)
+	@rm -rf _build/.doctrees _build/html
+	@mkdir -p _build && touch $@
+
+# A page with a warning must be read again, or the next build would pass without it.
+book: .venv/installed _build/executed-with _build/rendered-with ## execute what changed and build the HTML; warnings are errors
+	REGBOOK_PROGRESS=0 jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
 
 test: lint browser book ## everything that CI runs
@@ -48,7 +54,8 @@ exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
 	python -m regbook.notebooks exercises
 
 tidy: .venv/installed-test ## format code, normalise notebooks
-	ruff format .
+	ruff format regbook _ext tests
+	ruff format --line-length 88 chapters solutions
 	ruff check --fix .
 	python -m regbook.notebooks tidy
 	python -m regbook.notebooks exercises

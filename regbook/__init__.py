@@ -15,8 +15,22 @@ to print errors of its C++ library only when they are fatal: on a machine withou
 operation otherwise reports that it found none.
 """
 
+import importlib.util
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def require(*packages):
+    """Check that the packages of a page are installed, without importing them.
+
+    Raises ModuleNotFoundError with the command that installs those that are missing.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"This page needs {' and '.join(missing)}: run `%pip install {' '.join(missing)}`, "
+            "then restart the kernel."
+        )
 
 __version__ = "0.1.0"

@@ -26,7 +26,8 @@ import numpy as np
 
 from regbook.arrays import to_numpy
 
-RTOL, ATOL = 1e-3, 1e-5  # wide enough for float32 answers, far below any misconception's effect
+# Wide enough for float32 answers, far below the effect of any misconception.
+RTOL, ATOL = 1e-3, 1e-5
 NOT_ATTEMPTED = "not attempted"
 
 
@@ -99,23 +100,27 @@ class Answer:
             signature.bind(*arguments)
         except TypeError as error:
             raise AnswerError(
-                f"it is called with {len(arguments)} arguments, but yours takes "
-                f"{signature}: keep the parameters of the exercise"
+                f"Your function is called with {len(arguments)} arguments, but takes {signature}: "
+                "keep the parameters of the exercise."
             ) from error
         try:
             result = self._function(*copy.deepcopy(arguments))
-        except NotImplementedError as error:
-            raise NotAttempted from error
+        except KeyboardInterrupt:
+            raise
         except ModuleNotFoundError as error:
             raise AnswerError(
-                f"it needs {error.name}: install it with `pip install {error.name}`"
+                f"Your function needs {error.name}: install it with `pip install {error.name}`."
             ) from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # SystemExit too
+            if type(error) is NotImplementedError and not error.args:  # the stub; torch's has args
+                raise NotAttempted from error
             own = [*traceback.extract_tb(error.__traceback__)[1:], None]
             where = f" (at `{own[0].line}`)" if own[0] and own[0].line else ""
-            raise AnswerError(f"it raised {type(error).__name__}: {error}{where}") from error
+            raise AnswerError(
+                f"Your function raised {type(error).__name__}: {error}{where}"
+            ) from error
         if result is None or result is Ellipsis:
-            raise AnswerError("it returned nothing: is the `return` missing?")
+            raise AnswerError("Your function returned nothing: is the `return` missing?")
         return result
 
 
@@ -128,13 +133,13 @@ def _plain(result):
     except TypeError as error:
         if isinstance(result, list):  # arrays of different shapes in a list
             return tuple(_plain(item) for item in result)
-        raise AnswerError(str(error)) from error
+        raise AnswerError(f"Your function's answer cannot be read: {error}.") from error
 
 
 def brief(value):
-    """Describe a number, an array or a tuple of arrays in at most one short line."""
+    """Describe a number or an array in one short line, a tuple by its length."""
     if isinstance(value, tuple):
-        return ", ".join(brief(item) for item in value)
+        return f"{len(value)} values"
     value = np.asarray(value)
     if value.ndim == 0:
         return f"{value.item():.4g}" if value.dtype.kind == "f" else str(value.item())
@@ -163,17 +168,17 @@ def _form_fault(received, expected):
         if not isinstance(received, tuple) or len(received) != len(expected):
             got = len(received) if isinstance(received, tuple) else 1
             return (
-                f"return {len(expected)} values in the order of the exercise; yours returns {got}"
+                f"Return {len(expected)} values in the order of the exercise; yours returns {got}."
             )
         faults = map(_form_fault, received, expected)
-        return next((f"value {i}: {f}" for i, f in enumerate(faults, start=1) if f), "")
+        return next((f"Value {i}: {f}" for i, f in enumerate(faults, start=1) if f), "")
     if isinstance(received, tuple):
-        return f"return one value; yours returns {len(received)}"
+        return f"Return one value; yours returns {len(received)}."
     expected = np.asarray(expected)
     if received.shape != expected.shape:
-        return f"expected the shape {expected.shape}, got {received.shape}"
+        return f"The shape must be {expected.shape}; yours is {received.shape}."
     if not np.isfinite(received).all():
-        return "the answer holds NaN or infinity: look for a division by zero or an overflow"
+        return "The answer holds NaN or infinity: look for a division by zero or an overflow."
     return ""
 
 
@@ -186,10 +191,13 @@ def compare(received, expected, wrong=()):
     """
     if isinstance(expected, tuple) and isinstance(received, np.ndarray) and received.ndim:
         received = tuple(received)  # a stacked array of equal shapes is as good as a tuple
-    passed = _matches(received, expected)
     expected_text, received_text = brief(expected), brief(received)
-    if passed:
+    if _matches(received, expected):
         return Outcome(True, expected_text, received_text)
+    if isinstance(received, tuple) and expected_text == received_text:
+        i = list(map(_matches, received, expected)).index(False)  # the first that differs
+        expected_text = f"value {i + 1}: {brief(expected[i])}"
+        received_text = f"value {i + 1}: {brief(received[i])}"
     for w in wrong:
         if _matches(received, w.value) and not _matches(_plain(w.value), expected):
             return Outcome(False, expected_text, received_text, w.key, w.hint)
@@ -238,8 +246,11 @@ class Chapter:
                     return Report(name, [], sum(p for _, p, _, _ in self.checks[name]))
                 except AnswerError as error:
                     outcome = Outcome(False, "an answer", "none", "error", str(error))
+                except (Exception, SystemExit) as error:  # raised by what it returned
+                    sentence = f"What your function returned raised {type(error).__name__}: {error}"
+                    outcome = Outcome(False, "an answer", "none", "error", sentence)
                 except KeyboardInterrupt:
-                    stopped = "you stopped it before it finished: does a loop never end?"
+                    stopped = "You stopped it before it finished: does a loop never end?"
                     outcome = Outcome(False, "an answer", "none", "endless", stopped)
             if not outcome.passed and not outcome.hint:
                 key = outcome.misconception or check.__name__
@@ -281,13 +292,12 @@ class Report:
 
     @property
     def hints(self):
-        """The hints of the failed checks, each once, in order."""
+        """The hints to show, each once: of named misconceptions if there are any, else of all."""
+        failed = [row for row in self.rows if not row.outcome.passed]
+        named = [row for row in failed if row.outcome.misconception != row.check]
         found = []
-        for row in self.rows:
-            if not row.outcome.passed:
-                found.append(row.outcome.hint)
-                if self.hint > 1:
-                    found.append(row.more)
+        for row in named or failed:
+            found += [row.outcome.hint, row.more] if self.hint > 1 else [row.outcome.hint]
         return list(dict.fromkeys(found))
 
     def __repr__(self):
@@ -305,7 +315,8 @@ class Report:
 
     def _repr_html_(self):
         def escape(*cells, tag="td"):
-            return "".join(f"<{tag}>{html.escape(str(c))}</{tag}>" for c in cells)
+            start = f'<{tag} style="text-align: left">'  # JupyterLab would align to the right
+            return "".join(f"{start}{html.escape(str(c))}</{tag}>" for c in cells)
 
         parts = [f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>"]
         if self.rows:

@@ -15,6 +15,9 @@ class Evidence:
     condition: str
     interval: "Interval"
 
+    def __bool__(self):
+        return self.holds
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -74,13 +77,16 @@ def paired(frame, metric, method, baseline):
 
     frame: what `regbook.sweep.sweep` returns. Pairing removes the part of the spread that both
     methods share because they saw the same split.
-    Raises KeyError for an unknown method, ValueError when the two ran on different seeds.
+    Raises KeyError for an unknown method, ValueError when the two ran on different seeds or one
+    of them twice on the same seed.
     """
     by_seed = {}
     for name in (method, baseline):
         rows = frame[frame["method"] == name]
         if rows.empty:
             raise KeyError(f"no method {name!r} in this sweep; it has {sorted(set(frame.method))}")
+        if rows["seed"].duplicated().any():
+            raise ValueError(f"{name!r} has a seed twice: its interval would be too narrow")
         by_seed[name] = rows.set_index("seed")[metric].sort_index()
     if not by_seed[method].index.equals(by_seed[baseline].index):
         raise ValueError(f"{method!r} and {baseline!r} ran on different seeds: nothing to pair")
@@ -116,3 +122,18 @@ def claim(text, evidence):
             "the evidence of a claim is an interval compared with a bound, "
             f"or True/False, not {type(evidence).__name__}"
         )
+
+
+def glue(**numbers):
+    """Hand numbers of this page to its prose, where {glue:text}`name:.1f` shows them.
+
+    An `Interval` called `gain` gives three: gain, gain_low and gain_high.
+    """
+    from myst_nb import glue as glue_one
+
+    for name, value in numbers.items():
+        if isinstance(value, Interval):
+            low, high = {f"{name}_low": value.low}, {f"{name}_high": value.high}
+            glue(**{name: value.mean}, **low, **high)
+        else:  # a float, because the repr of a NumPy number could not be formatted
+            glue_one(name, float(value), display=False)

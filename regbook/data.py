@@ -53,7 +53,8 @@ def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
     train, dev: numbers of rows. label_noise: the fraction of *train and dev* labels replaced by
     another class drawn at random; test labels stay clean. standardize: scale every column by the
     mean and standard deviation of the *training* rows (a constant column is only centred).
-    Raises ValueError when no row is left for the test part.
+    Raises ValueError when no row is left for the test part, and for label noise on a target
+    that is no class.
     """
     if train + dev >= len(x):
         raise ValueError(f"{train} train and {dev} dev rows leave no test row of {len(x)}")
@@ -61,10 +62,14 @@ def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
     order = rng.permutation(len(x))
     x, y = np.asarray(x, np.float64)[order], np.asarray(y)[order]
     if standardize:
-        deviation = x[:train].std(axis=0)
-        x = (x - x[:train].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+        # Not the deviation: rounding can leave a constant one above 0.
+        varies = np.ptp(x[:train], axis=0) > 0
+        scale = np.where(varies, x[:train].std(axis=0), 1)
+        x = (x - x[:train].mean(axis=0)) / scale
     y = y.astype(np.int64 if y.dtype.kind in "iu" else np.float32)
     if label_noise:
+        if y.dtype.kind == "f":
+            raise ValueError("label noise needs class labels: these targets are not whole numbers")
         classes = y.max() + 1
         wrong = rng.random(train + dev) < label_noise
         shift = rng.integers(1, classes, size=train + dev)

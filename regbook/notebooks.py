@@ -67,7 +67,8 @@ def derive_exercises(solution, slug):
 
     A block between `### BEGIN SOLUTION` and `### END SOLUTION` (nbgrader's markers) becomes
     "not implemented" at the same indentation. Cells tagged `solution-only` are left out, and
-    links into the chapter's folder, `slug`, are made relative to it.
+    links into the chapter's folder, `slug`, are made relative to it. A title "Solutions: ..."
+    becomes "Exercises: ...".
     Raises NotebookError for markers without a partner, and when there is none at all.
     """
     notebook = copy.deepcopy(solution)
@@ -79,7 +80,10 @@ def derive_exercises(solution, slug):
     for cell in notebook.cells:
         if cell.cell_type != "code":
             cell.source = cell.source.replace(f"](../chapters/{slug}/", "](")
+            cell.source = cell.source.replace("# Solutions: ", "# Exercises: ")
             continue
+        markers = re.findall(f"{BEGIN}|{END}", cell.source)
+        paired = markers == [BEGIN, END] * (len(markers) // 2)
         cell.source, count = block.subn(
             lambda m: "\n".join(m[1] + line for line in STUB.split("\n")), cell.source
         )
@@ -90,7 +94,7 @@ def derive_exercises(solution, slug):
             cell.metadata["tags"] = tags
         else:
             cell.metadata.pop("tags", None)
-        if BEGIN in cell.source or END in cell.source:
+        if not paired or BEGIN in cell.source or END in cell.source:
             raise NotebookError(
                 f"a solution marker has no partner in the cell {cell.source[:60]!r}"
             )
@@ -115,21 +119,20 @@ def write(path, notebook):
 
 
 def _exercises(root):
-    changed = []
+    derived = {}
     for solution in sorted(root.glob("solutions/*.ipynb")):
         path = root / "chapters" / solution.stem / "exercises.ipynb"
         try:
-            derived = derive_exercises(read(solution), solution.stem)
+            derived[path] = derive_exercises(read(solution), solution.stem)
         except NotebookError as error:
             raise NotebookError(f"{solution}: {error}") from error
-        if write(path, derived):
-            changed.append(path)
-    return changed
+    return [path for path, notebook in derived.items() if write(path, notebook)]
 
 
 def _tidy(root):
     paths = sorted([*root.glob("solutions/*.ipynb"), *root.glob("chapters/*/*.ipynb")])
-    return [path for path in paths if write(path, tidy(read(path)))]
+    tidied = {path: tidy(read(path)) for path in paths}  # a damaged one stops it before any write
+    return [path for path, notebook in tidied.items() if write(path, notebook)]
 
 
 def _work(root):

@@ -30,6 +30,14 @@ def _is_keras(model):
     return hasattr(model, "_flatten_layers")
 
 
+def _keras_layers(model):
+    """List all layers below `model`, parents first, in the order in which they were added."""
+    found = []
+    for layer in model._layers:
+        found += [layer, *_keras_layers(layer)]
+    return list({id(layer): layer for layer in found}.values())
+
+
 def _variables(model):
     """List `(layer label, keras layer kind, axes to the Keras layout, variable)` in layer order."""
     found = []
@@ -37,14 +45,15 @@ def _variables(model):
         for name, module in model.named_modules():
             kind = type(module).__name__
             own = [getattr(module, n, None) for n in _TORCH_NAMES]
+            held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if held and kind not in _KERAS_OF_TORCH:
+                raise TypeError(f"no Keras twin is known for torch layer {name} ({kind})")
             for variable in own:
                 if hasattr(variable, "shape"):
-                    if kind not in _KERAS_OF_TORCH:
-                        raise TypeError(f"no Keras twin is known for torch layer {name} ({kind})")
                     axes = _TO_KERAS_AXES.get(kind) if variable is own[0] else None
                     found.append((f"{name} ({kind})", _KERAS_OF_TORCH[kind], axes, variable))
     elif _is_keras(model):
-        for layer in model._flatten_layers(include_self=False):
+        for layer in _keras_layers(model):
             kind = type(layer).__name__
             base = next(
                 (c.__name__ for c in type(layer).__mro__ if c.__name__ in _KERAS_OF_TORCH.values()),
@@ -54,6 +63,10 @@ def _variables(model):
                 variable = getattr(layer, name, None)
                 if hasattr(variable, "assign"):
                     found.append((f"{layer.name} ({kind})", base, None, variable))
+        known = {id(variable) for *_, variable in found}
+        for variable in model.weights:
+            if id(variable) not in known:
+                raise TypeError(f"no PyTorch twin is known for the Keras weight {variable.path}")
     else:
         raise TypeError(f"expected a Keras or a PyTorch model, got {type(model).__name__}")
     return found
@@ -144,11 +157,9 @@ def largest_difference(keras, torch):
     shapes, other_shapes = [a.shape for a in ours], [a.shape for a in theirs]
     if shapes != other_shapes:
         raise AgreementError(f"shapes differ: Keras {shapes}, PyTorch {other_shapes}")
-    if not shapes:
-        raise AgreementError("nothing to compare: both results are empty lists")
-    gaps = [
-        np.abs(a.astype(np.float64) - b).max(initial=0) for a, b in zip(ours, theirs, strict=True)
-    ]
+    if not all(a.size for a in ours) or not ours:
+        raise AgreementError(f"nothing to compare: empty results, of shapes {shapes}")
+    gaps = [np.abs(a.astype(np.float64) - b).max() for a, b in zip(ours, theirs, strict=True)]
     if not np.isfinite(gaps).all():
         raise AgreementError(
             "a value is not finite: "

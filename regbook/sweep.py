@@ -152,9 +152,14 @@ def reset(model, seed):
     import keras
 
     keras.utils.set_random_seed(seed)
-    model.set_weights(keras.models.clone_model(model).get_weights())
-    if model.optimizer is not None:
-        for variable in model.optimizer.variables:
-            if variable is not model.optimizer._learning_rate:
-                variable.assign(keras.ops.zeros_like(variable))
+    fresh = keras.models.clone_model(model)
+    for variable, value in zip(model.variables, fresh.variables, strict=True):
+        variable.assign(value)  # the states of dropout's generators included
+    optimizer = model.optimizer
+    if optimizer is not None and optimizer.built:
+        fresh = type(optimizer).from_config(optimizer.get_config())
+        fresh.build(model.trainable_variables)
+        for variable, value in zip(optimizer.variables, fresh.variables, strict=True):
+            if variable is not optimizer._learning_rate:
+                variable.assign(value)
     return model

@@ -84,9 +84,7 @@ def grows_with_the_square(answer, rng):
 
 
 @chapter.check(
-    "l2_penalty",
-    hint="With lam = 0 the loss is unpenalised.",
-    more="lam multiplies the whole sum.",
+    "l2_penalty", hint="With lam = 0 the loss is unpenalised.", more="lam multiplies the whole sum."
 )
 def is_zero_without_strength(answer, rng):
     """is 0 when lam is 0, and one number"""
