@@ -356,9 +356,12 @@ class Message:
 def load_chapter(slug):
     """Return the `Chapter` of a slug such as "07_l2_weight_decay". Raises KeyError if unknown."""
     try:
-        return importlib.import_module("regbook.checks." + slug.partition("_")[2]).chapter
+        chapter = importlib.import_module("regbook.checks." + slug.partition("_")[2]).chapter
     except ModuleNotFoundError as error:
         raise KeyError(f"no chapter {slug!r} has exercises") from error
+    if chapter.slug != slug:
+        raise KeyError(f"no chapter {slug!r} has exercises; did you mean {chapter.slug!r}?")
+    return chapter
 
 
 def exercises(slug):

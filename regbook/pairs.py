@@ -15,6 +15,7 @@ _KERAS_OF_TORCH = {
     "BatchNorm1d": "BatchNormalization",
     "BatchNorm2d": "BatchNormalization",
     "LayerNorm": "LayerNormalization",
+    "GroupNorm": "GroupNormalization",
 }
 
 
@@ -182,6 +183,6 @@ def agree(*, keras, torch, tol, what="outputs"):
     if gap > tol:
         raise AgreementError(
             f"Keras and PyTorch disagree on {what}: the largest difference is "
-            f"{gap:.2g}, allowed is {tol:.0e}"
+            f"{gap:.2g}, allowed is {tol:.2g}"
         )
-    print(f"Keras and PyTorch agree within {tol:.0e}: {what}")
+    print(f"Keras and PyTorch agree within {tol:.2g}: {what}")

@@ -160,6 +160,5 @@ def reset(model, seed):
         fresh = type(optimizer).from_config(optimizer.get_config())
         fresh.build(model.trainable_variables)
         for variable, value in zip(optimizer.variables, fresh.variables, strict=True):
-            if variable is not optimizer._learning_rate:
-                variable.assign(value)
+            variable.assign(value)  # the learning rate is part of the settings: it stays
     return model

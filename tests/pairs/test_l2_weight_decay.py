@@ -1,0 +1,199 @@
+"""The conversion rules of the lesson on L2 and weight decay, proved in float64.
+
+Every run starts from equal weights and takes 20 steps on equal batches. Keras casts Python floats
+through float32, so all numbers here are sums of few powers of two, which float32 holds exactly.
+"""
+
+import ast
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from regbook.notebooks import read
+from regbook.pairs import batches, largest_difference, set_weights
+
+LR, LAM, DECAY, MOMENTUM, EPS = 2**-4, 2**-5, 2**-2, 0.5, 2**-60
+BETAS = 1 - 2**-3, 1 - 2**-6
+ADAM_KERAS = {"beta_1": BETAS[0], "beta_2": BETAS[1], "epsilon": EPS}
+ADAM_TORCH = {"betas": BETAS, "eps": EPS}
+EXACT, DIFFERENT = 1e-12, 1e-2
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
+START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
+SOLUTION = Path(__file__).parents[2] / "solutions" / "07_l2_weight_decay.ipynb"
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def steps():
+    return batches(len(X), 10, epochs=5, seed=0)
+
+
+def train_keras(optimizer, lam=0.0, bias_lam=0.0, biases_decay=True):
+    """Return the Keras model after 20 steps."""
+
+    def dense(units, activation=None):
+        l2 = keras.regularizers.l2
+        return keras.layers.Dense(
+            units, activation, kernel_regularizer=l2(lam), bias_regularizer=l2(bias_lam)
+        )
+
+    model = keras.Sequential([keras.Input((6,)), dense(5, "tanh"), dense(3)])
+    set_weights(model, START)
+    if not biases_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, run_eagerly=True)
+    for rows in steps():
+        model.train_on_batch(X[rows], Y[rows])
+    return model
+
+
+def kernels(model):
+    return [p for name, p in model.named_parameters() if name.endswith("weight")]
+
+
+def groups(model, weight_decay):
+    """Return two parameter groups: decayed kernels, and biases left alone."""
+    biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
+    return [
+        {"params": kernels(model), "weight_decay": weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+
+
+def nothing(model):
+    return 0.0
+
+
+def train_torch(optimizer, penalty=nothing, before_step=nothing):
+    """Return the PyTorch model after 20 steps; optimizer is called with the model."""
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    set_weights(model, START)
+    stepper = optimizer(model)
+    for rows in steps():
+        stepper.zero_grad()
+        logits = model(torch.from_numpy(X[rows]))
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(Y[rows]))
+        (loss + penalty(model)).backward()
+        before_step(model)
+        stepper.step()
+    return model
+
+
+def l2(model):
+    return LAM * sum((w**2).sum() for w in kernels(model))
+
+
+@torch.no_grad()
+def decay_all(model):
+    for p in model.parameters():
+        p.mul_(1 - LR * DECAY)
+
+
+def torch_sgd(weight_decay=0.0, momentum=0.0):
+    return lambda m: torch.optim.SGD(
+        m.parameters(), LR, weight_decay=weight_decay, momentum=momentum
+    )
+
+
+def torch_adam(kind, weight_decay):
+    return lambda m: kind(m.parameters(), LR, weight_decay=weight_decay, **ADAM_TORCH)
+
+
+def test_training_moves_the_weights_in_float64():
+    for model in (train_keras(keras.optimizers.SGD(LR)), train_torch(torch_sgd())):
+        assert largest_difference(model, START) > 0.1
+    assert {w.dtype for w in train_keras(keras.optimizers.SGD(LR)).get_weights()} == {
+        np.dtype("float64")
+    }
+
+
+def test_l2_is_a_penalty_by_hand():
+    ours = train_keras(keras.optimizers.SGD(LR), lam=LAM)
+    assert largest_difference(ours, train_torch(torch_sgd(), l2)) < EXACT
+
+
+def test_l2_is_twice_the_weight_decay_of_plain_sgd_on_kernels():
+    ours = train_keras(keras.optimizers.SGD(LR), lam=LAM)
+    assert (
+        largest_difference(ours, train_torch(lambda m: torch.optim.SGD(groups(m, 2 * LAM), LR)))
+        < EXACT
+    )
+
+
+def test_equal_numbers_are_not_equal_penalties():
+    ours = train_keras(keras.optimizers.SGD(LR), lam=LAM)
+    theirs = train_torch(lambda m: torch.optim.SGD(groups(m, LAM), LR))
+    assert largest_difference(ours, theirs) > DIFFERENT
+
+
+def test_decay_of_plain_sgd_is_the_same_in_both():
+    ours = train_keras(keras.optimizers.SGD(LR, weight_decay=DECAY))
+    assert largest_difference(ours, train_torch(torch_sgd(DECAY))) < EXACT
+
+
+def test_decay_under_momentum_is_decoupled_in_keras_and_coupled_in_torch():
+    sgd = keras.optimizers.SGD(LR, momentum=MOMENTUM, weight_decay=DECAY)
+    ours = train_keras(sgd)
+    decoupled = train_torch(torch_sgd(momentum=MOMENTUM), before_step=decay_all)
+    coupled = train_torch(torch_sgd(DECAY, MOMENTUM))
+    assert largest_difference(ours, decoupled) < EXACT
+    assert largest_difference(ours, coupled) > DIFFERENT
+
+
+def test_coupled_decay_under_momentum_is_l2_on_kernels_and_biases():
+    sgd = keras.optimizers.SGD(LR, momentum=MOMENTUM)
+    ours = train_keras(sgd, lam=DECAY / 2, bias_lam=DECAY / 2)
+    assert largest_difference(ours, train_torch(torch_sgd(DECAY, MOMENTUM))) < EXACT
+
+
+def test_adamw_without_decay_on_biases_is_two_parameter_groups():
+    adamw = keras.optimizers.AdamW(LR, weight_decay=DECAY, **ADAM_KERAS)
+    ours = train_keras(adamw, biases_decay=False)
+    theirs = train_torch(lambda m: torch.optim.AdamW(groups(m, DECAY), LR, **ADAM_TORCH))
+    everywhere = train_torch(torch_adam(torch.optim.AdamW, DECAY))
+    assert largest_difference(ours, theirs) < EXACT
+    assert largest_difference(ours, everywhere) > DIFFERENT
+
+
+def test_adam_with_decay_is_adamw_in_keras_and_l2_in_torch():
+    ours = train_keras(keras.optimizers.Adam(LR, weight_decay=DECAY, **ADAM_KERAS))
+    assert largest_difference(ours, train_torch(torch_adam(torch.optim.AdamW, DECAY))) < EXACT
+    assert largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))) > DIFFERENT
+
+
+def test_decay_of_torch_adam_is_l2_on_kernels_and_biases():
+    ours = train_keras(keras.optimizers.Adam(LR, **ADAM_KERAS), DECAY / 2, DECAY / 2)
+    assert largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))) < EXACT
+
+
+def solution(name):
+    """Return a function that the solution notebook defines."""
+    space = {"np": np}
+    for cell in read(SOLUTION).cells:
+        if cell.cell_type == "code" and f"def {name}(" in cell.source:
+            exec(compile(ast.parse(cell.source), str(SOLUTION), "exec"), space)
+            return space[name]
+    raise LookupError(name)
+
+
+def test_formula_of_the_exercise_is_torch_adamw():
+    adamw_step = solution("adamw_step")
+    rng = np.random.default_rng(1)
+    w, m, v = rng.normal(size=(4, 3)), np.zeros((4, 3)), np.zeros((4, 3))
+    p = nn.Parameter(torch.from_numpy(w.copy()))
+    settings = {"lr": 0.05, "weight_decay": 0.3, "betas": (0.8, 0.95), "eps": 1e-3}
+    optimizer = torch.optim.AdamW([p], **settings)
+    for t in range(1, 21):
+        grad = rng.normal(size=(4, 3))
+        p.grad = torch.from_numpy(grad)
+        optimizer.step()
+        w, m, v = adamw_step(w, grad, m, v, t, 0.05, 0.3, 0.8, 0.95, 1e-3)
+    assert largest_difference(w, p) < EXACT
+    state = optimizer.state[p]
+    assert largest_difference([m, v], [state["exp_avg"], state["exp_avg_sq"]]) < EXACT

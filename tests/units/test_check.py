@@ -1,0 +1,452 @@
+"""Whatever a learner's function does, the report is a table of sentences and nothing escapes."""
+
+import functools
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from regbook import check as check_module
+from regbook.check import AnswerError, Chapter, Wrong, compare, exercises, load_chapter
+from regbook.model_handle import ModelHandle
+
+chapter = Chapter("00_scales")
+
+
+@chapter.check("scale", points=2, hint="Multiply by c.", more="Write c * x.")
+def multiplies(answer, rng):
+    """is c times x"""
+    x, c = rng.normal(size=(2, 3)), rng.uniform(2, 3)
+    wrong = [Wrong("squared", c * x**2, "You squared x.")]
+    return compare(answer(x, c), c * x, wrong)
+
+
+@chapter.check("scale", hint="Zero times anything is zero.", more="c may be 0.")
+def vanishes(answer, rng):
+    """is 0 when c is 0"""
+    return compare(answer(rng.normal(size=3), 0.0), np.zeros(3))
+
+
+@chapter.check("halves", hint="Divide by two.", more="Return x / 2 twice.")
+def halves_twice(answer, rng):
+    """returns both halves, each <b> for x > b"""
+    x = rng.normal(size=2)
+    return compare(answer(x), (x / 2, x / 2))
+
+
+@chapter.check("build", points=3, hint="One dense layer.", more="Use Dense(2).")
+def has_a_kernel(answer, rng):
+    """builds a model that takes a step"""
+    model = answer.model(3)
+    model.set_weights([np.ones((3, 2)), np.zeros(2)])
+    model.train_step(rng.normal(size=(4, 3)), np.array([0, 1, 0, 1]))
+    return compare(np.array(model.predict(np.ones((1, 3))).shape), np.array([1, 2]))
+
+
+def scale(x, c):
+    return c * x
+
+
+def report(function, exercise="scale", **options):
+    return chapter.report(function, exercise=exercise, **options)
+
+
+def first(function, exercise="scale"):
+    """Return the outcome of the first check."""
+    return report(function, exercise).rows[0].outcome
+
+
+def raising(error):
+    def answer(x, c):
+        raise error
+
+    return answer
+
+
+def imports_a_missing_module(x, c):
+    import no_such_module_at_all  # noqa: F401
+
+
+def endless(x, c):
+    return endless(x, c)
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def contains_itself(x, c):
+    answer = []
+    answer.append(answer)
+    return answer
+
+
+def test_right_answer_earns_full_marks():
+    full = report(scale)
+    assert (full.points, full.max_points, full.status) == (
+        3,
+        3,
+        "3 of 3 points, full marks",
+    )
+    assert [row.text for row in full.rows] == ["is c times x", "is 0 when c is 0"]
+    assert full.hints == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, c: (c * x).astype(np.float32),
+        lambda x, c: torch.tensor(c * x, requires_grad=True),
+        lambda x, c: keras.ops.convert_to_tensor(c * x),
+        lambda x, c: (c * x).tolist(),
+        lambda x, c, more=1: c * x,
+    ],
+    ids=["float32", "torch", "keras", "list", "default"],
+)
+def test_answers_of_every_framework_pass(function):
+    assert report(function).points == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: x, r"called with 2 arguments, but takes \(x\)"),
+        (lambda x, c, d: x, r"called with 2 arguments, but takes \(x, c, d\)"),
+        (lambda x, c: "text", "expected numbers, got str 'text'"),
+        (lambda x, c: {"x": x}, "expected numbers, got dict"),
+        (lambda x, c: scale, "expected numbers, got function"),
+        (lambda x, c: 1j * x, "expected numbers"),
+        (lambda x, c: None, "returned nothing: is the `return` missing"),
+        (lambda x, c: ..., "returned nothing"),
+        (lambda x, c: c * x[0], r"shape must be \(2, 3\); yours is \(3,\)"),
+        (lambda x, c: 7, r"shape must be \(2, 3\); yours is \(\)"),
+        (lambda x, c: (c * x, c), "one value; yours returns 2"),
+        (lambda x, c: c * x * np.nan, "NaN or infinity"),
+        (lambda x, c: c * x / np.zeros(3), "NaN or infinity"),
+        (lambda x, c: c * x**2, "You squared x"),
+        (lambda x, c: c * x + 1, "Multiply by c"),
+        (lambda x, c: x > 0, "Multiply by c"),
+        (lambda x, c: np.zeros((0, 3)), r"yours is \(0, 3\)"),
+        (lambda x, c: x.nothing, "raised AttributeError: .*'nothing'"),
+        (raising(ValueError("odd")), "raised ValueError: odd"),
+        (raising(SystemExit(3)), "raised SystemExit: 3"),
+        (raising(GeneratorExit()), "raised GeneratorExit"),
+        (
+            raising(NotImplementedError("no such kernel")),
+            "raised NotImplementedError: no such",
+        ),
+        (endless, "raised RecursionError"),
+        (
+            imports_a_missing_module,
+            "install it with `pip install no_such_module_at_all`",
+        ),
+        (contains_itself, "raised RecursionError"),
+        (lambda x, c: Unprintable(), "raised RuntimeError: no repr"),
+        (lambda x, c: torch.ones(2, device="meta"), "raised NotImplementedError"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_wrong_answer_gets_a_sentence(function, sentence):
+    failed = report(function)
+    outcome = failed.rows[0].outcome
+    assert not outcome.passed
+    assert failed.rows[0].points == 0
+    assert re.search(sentence, outcome.hint), outcome.hint
+    assert outcome.hint in repr(failed)
+    assert len(failed.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: x / 2, r"alue 1: .*\(2,\)"),
+        (
+            lambda x: (x / 2, x / 2, x / 2),
+            "2 values in the order of the exercise; yours returns 3",
+        ),
+        (lambda x: (x / 2, x[0]), r"alue 2: .*\(2,\)"),
+        (lambda x: (x / 2, x / 3), "Divide by two"),
+    ],
+)
+def test_wrong_answer_of_several_values_gets_a_sentence(function, sentence):
+    outcome = first(function, "halves")
+    assert not outcome.passed
+    assert re.search(sentence, outcome.hint), outcome.hint
+
+
+@pytest.mark.parametrize("form", [tuple, list, np.stack])
+def test_several_values_may_come_in_any_container(form):
+    assert first(lambda x: form([x / 2, x / 2]), "halves").passed
+
+
+def test_interrupt_stops_the_report_without_escaping():
+    calls = []
+
+    def interrupted(x, c):
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    stopped = report(interrupted)
+    assert len(calls) == 1
+    assert "does a loop never end?" in stopped.rows[0].outcome.hint
+    assert stopped.rows[1].outcome.received == "not run"
+    assert stopped.points == 0
+
+
+def test_one_failing_check_does_not_stop_the_others():
+    def fails_at_zero(x, c):
+        return c * x / (1 if c else np.array([]))
+
+    outcomes = [row.outcome.passed for row in report(fails_at_zero).rows]
+    assert outcomes == [True, False]
+
+
+def test_stub_is_not_attempted():
+    def stub(x, c):
+        raise NotImplementedError
+
+    empty = report(stub)
+    assert (empty.rows, empty.points) == ([], 0)
+    assert repr(empty) == "scale: not attempted (0 of 3 points)"
+    assert "not attempted" in empty._repr_html_()
+
+
+def test_answer_may_change_its_arguments():
+    def in_place(x, c):
+        x *= c
+        return x
+
+    assert report(in_place).points == 3
+
+    def vandal(x, c):
+        result = c * x
+        x[:] = np.nan
+        return result
+
+    assert report(vandal).points == 3
+
+
+def test_checks_draw_the_same_inputs_whatever_the_answer_does_to_the_global_generator():
+    seen = []
+
+    def reseeds(x, c):
+        np.random.seed(len(seen))
+        seen.append(x.copy())
+        return c * x
+
+    report(reseeds)
+    report(reseeds)
+    np.testing.assert_array_equal(seen[0], seen[2])
+    np.testing.assert_array_equal(seen[1], seen[3])
+
+
+def test_another_seed_makes_hard_coded_answers_fail():
+    table = {}
+
+    def record(x, c):
+        table[x.shape] = c * x
+        return c * x
+
+    def hard_coded(x, c):
+        return table[x.shape] if c else c * x
+
+    report(record, seed=0)
+    assert report(hard_coded, seed=0).points == 3
+    assert report(hard_coded, seed=1).points == 1
+
+
+@pytest.mark.parametrize("hint", [1, 2])
+def test_second_hint_adds_the_stronger_one(hint):
+    check, _ = open_chapter()
+    shown = repr(check(wrong_scale, hint=hint))
+    assert "Hint: Multiply by c." in shown
+    assert ("Hint: Write c * x." in shown) is (hint == 2)
+    assert ("check(scale, hint=2)" in shown) is (hint == 1)
+
+
+def wrong_scale(x, c):
+    return 2 * c * x
+
+
+wrong_scale.__name__ = "scale"
+
+
+def test_html_shows_the_learners_text_as_text():
+    def injects(x, c):
+        raise ValueError("<script>alert(1)</script>")
+
+    injects.__name__ = "scale"
+    page = report(injects)._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert page.count("<tr") == 3
+    strings = report(lambda x, c: "<b>bold</b>")._repr_html_()
+    assert "<b>" not in strings
+    cells = report(lambda x: (x, x), "halves")._repr_html_()
+    assert "each &lt;b&gt; for x &gt; b" in cells
+
+
+def test_check_without_docstring_or_hints_is_refused():
+    def silent(answer, rng):
+        return compare(1, 1)
+
+    with pytest.raises(ValueError, match="silent: a check needs a docstring, hint and more"):
+        Chapter("00_scales").check("scale", hint="a", more="b")(silent)
+
+
+def open_chapter():
+    """Open the chapter of this file like `exercises` opens one of the book."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check_module, "load_chapter", lambda slug: chapter)
+        return exercises("00_scales")
+
+
+def test_progress_adds_up_what_was_checked():
+    check, progress = open_chapter()
+    none = "scale: not attempted (0 of 3 points)"
+    rest = "halves: not attempted (0 of 1 points)\nbuild: not attempted (0 of 3 points)"
+    assert repr(progress()) == f"{none}\n{rest}\ntotal: 0 of 7 points"
+    check(scale)
+    assert repr(progress()).startswith("scale: 3 of 3 points, full marks\n")
+    assert repr(progress()).endswith("total: 3 of 7 points")
+    check(wrong_scale)  # the latest answer counts
+    assert repr(progress()).endswith("total: 1 of 7 points")
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        (
+            np.ones(3),
+            r"check takes your function itself, without calling it: check\(scale\)",
+        ),
+        (3.5, "without calling it"),
+        (None, "without calling it"),
+        ("scale", "without calling it"),
+        (functools.partial(scale, c=1), "check takes your function itself"),
+        (
+            lambda x, c: c * x,
+            "No exercise is called '<lambda>' here. .* scale, halves, build",
+        ),
+        (raising(ValueError()), "No exercise is called 'answer' here"),
+    ],
+)
+def test_check_explains_what_it_takes(argument, sentence):
+    check, progress = open_chapter()
+    assert re.search(sentence, repr(check(argument)))
+    assert repr(progress()).endswith("total: 0 of 7 points")
+
+
+def test_unknown_chapter_is_named():
+    for slug in ("99_nothing", "nothing", ""):
+        with pytest.raises(KeyError, match=f"no chapter '{slug}' has exercises"):
+            load_chapter(slug)
+
+
+def test_chapter_of_the_book_opens():
+    check, progress = exercises("07_l2_weight_decay")
+
+    def l2_penalty(weights, lam):
+        return lam * sum((w**2).sum() for w in weights)
+
+    assert "full marks" in repr(check(l2_penalty))
+    assert "l2_penalty: 4 of 4 points, full marks" in repr(progress())
+
+
+def keras_model(n, compiled=True, loss=None):
+    model = keras.Sequential([keras.Input((n,)), keras.layers.Dense(2)])
+    if compiled:
+        sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.5), loss or sparse)
+    return model
+
+
+def torch_model(n, module=None):
+    model = nn.Sequential(nn.Linear(n, 2), *([module] if module else []))
+    return model, torch.optim.SGD(model.parameters(), lr=0.5)
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("sizes do not fit")
+
+
+class Leaves(nn.Module):
+    def forward(self, x):
+        sys.exit(1)
+
+
+@pytest.mark.parametrize("build", [keras_model, torch_model])
+def test_handle_reads_sets_predicts_and_steps(build):
+    handle = ModelHandle(build(3))
+    kernel, bias = np.arange(6.0).reshape(3, 2) / 10, np.array([0.5, -0.5])
+    handle.set_weights([kernel, bias])
+    for a, b in zip(handle.weights(), (kernel, bias), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    x, y = np.eye(3)[:2], np.array([1, 0])
+    logits = x @ kernel + bias
+    np.testing.assert_allclose(handle.predict(x), logits, atol=1e-6)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    d = (p - np.eye(2)[y]) / 2
+    handle.train_step(x, y)
+    np.testing.assert_allclose(handle.weights()[0], kernel - 0.5 * x.T @ d, atol=1e-6)
+    np.testing.assert_allclose(handle.weights()[1], bias - 0.5 * d.sum(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [keras_model, torch_model])
+def test_model_that_fits_passes(build):
+    assert report(lambda n: build(n), "build").points == 3
+
+
+def unbuilt(n):
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("built", "sentence"),
+    [
+        (lambda: torch_model(3)[0], r"return the pair \(model, optimizer\)"),
+        (lambda: (torch_model(3)[0], 0.1), r"return the pair \(model, optimizer\)"),
+        (lambda: 3, "yours is a int"),
+        (lambda: (1, 2, 3), "yours is a tuple"),
+        (lambda: keras_model(3, compiled=False), r"not compiled: call model.compile"),
+    ],
+)
+def test_handle_refuses_what_is_no_model(built, sentence):
+    with pytest.raises(AnswerError, match=sentence):
+        ModelHandle(built())
+
+
+def test_handle_asks_for_an_input():
+    with pytest.raises(AnswerError, match=r"give it a keras\.Input"):
+        ModelHandle(unbuilt(3)).weights()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda n: torch_model(n)[0],
+        lambda n: torch_model(n, nn.PReLU()),
+        lambda n: torch_model(n, nn.Linear(2, 2)),
+        lambda n: torch_model(n, Broken()),
+        lambda n: torch_model(n, Leaves()),
+        lambda n: keras_model(n + 1),
+        lambda n: keras_model(n, loss=keras.losses.CategoricalCrossentropy()),
+        unbuilt,
+        lambda n: None,
+        lambda n: 7,
+    ],
+)
+def test_model_that_does_not_fit_gets_a_sentence(build):
+    failed = report(build, "build")
+    (row,) = failed.rows
+    assert (row.points, row.outcome.passed) == (0, False)
+    assert row.outcome.misconception == "error"
+    assert len(row.outcome.hint) > 20

@@ -1,0 +1,85 @@
+"""Colours tell methods apart, and the two kinds of figure draw what they are given."""
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+from matplotlib import colors, pyplot
+
+from regbook import figures
+from regbook.claims import mean_interval
+
+# Methods of one family are compared in one figure; "none" and "dropout" are drawn beside both.
+FAMILIES = [
+    ("none", "L2", "AdamW", "L1", "max-norm", "dropout", "batch norm"),
+    ("none", "L2", "dropout", "batch norm", "layer norm", "group norm"),
+]
+
+
+@pytest.fixture
+def ax():
+    figure, axes = pyplot.subplots()
+    yield axes
+    pyplot.close(figure)
+
+
+def test_every_method_has_a_colour_and_a_family():
+    assert set(figures.COLOURS) == set().union(*FAMILIES)
+    assert all(colors.is_color_like(figures.colour(method)) for method in figures.COLOURS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_methods_of_one_figure_differ_in_colour(family):
+    for one, other in itertools.combinations(family, 2):
+        gap = np.subtract(*(colors.to_rgb(figures.colour(m)) for m in (one, other)))
+        assert np.abs(gap).max() > 0.2, (one, other)
+
+
+def test_unknown_method_is_told_the_names():
+    with pytest.raises(KeyError, match="no colour for 'l2'; there are: none, L2, AdamW"):
+        figures.colour("l2")
+
+
+def test_band_draws_the_mean_and_its_interval(ax):
+    values = np.random.default_rng(0).normal(size=(10, 3))
+    figures.band(ax, [1, 2, 3], values, "dev", "L2", linestyle=figures.LINES["dev"])
+    (line,), (shade,) = ax.lines, ax.collections
+    np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
+    assert (line.get_label(), line.get_linestyle()) == ("dev", "--")
+    assert colors.to_hex(line.get_color()).upper() == figures.colour("L2")
+    drawn = shade.get_paths()[0].vertices[:, 1]
+    intervals = [mean_interval(column) for column in values.T]
+    assert drawn.min() == pytest.approx(min(i.low for i in intervals))
+    assert drawn.max() == pytest.approx(max(i.high for i in intervals))
+
+
+def test_band_takes_the_colour_of_its_label(ax):
+    figures.band(ax, [0, 1], np.eye(2), "dropout")
+    assert ax.lines[0].get_color() == figures.colour("dropout")
+
+
+def test_forest_draws_one_interval_per_row_and_the_zero_line(ax):
+    rng = np.random.default_rng(1)
+    intervals = {name: mean_interval(rng.normal(i, 1, 10)) for i, name in enumerate(["a", "b"])}
+    figures.forest(ax, intervals, "points", colours={"b": "AdamW"})
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is at the top
+    assert ax.get_xlabel() == "paired difference with 95 % interval (points)"
+    bars, points = ax.lines[0:4:2], ax.lines[1:4:2]
+    for bar, point, interval, method in zip(
+        bars, points, intervals.values(), ("none", "AdamW"), strict=True
+    ):
+        assert list(bar.get_xdata()) == [interval.low, interval.high]
+        assert point.get_xdata()[0] == interval.mean
+        assert bar.get_color() == figures.colour(method)
+    assert set(ax.lines[4].get_xdata()) == {0}
+
+
+def test_style_keeps_figures_on_white():
+    with matplotlib.rc_context():
+        figures.use_style()
+        assert matplotlib.rcParams["savefig.facecolor"] == "white"
+        assert matplotlib.rcParams["figure.constrained_layout.use"]
