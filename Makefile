@@ -61,4 +61,4 @@ tidy: .venv/installed-test ## format code, normalise notebooks
 	python -m regbook.notebooks exercises
 
 clean: ## delete the built book and caches; .venv and work/ stay
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .ruff_cache

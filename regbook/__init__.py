@@ -33,4 +33,5 @@ def require(*packages):
             "then restart the kernel."
         )
 
+
 __version__ = "0.1.0"

@@ -40,16 +40,12 @@ def test_every_chapter_has_its_three_notebooks():
     slugs = {path.parent.name for path in LESSONS}
     assert slugs
     assert slugs == {path.stem for path in ROOT.glob("solutions/*.ipynb")}
-    assert slugs == {
-        path.parent.name for path in ROOT.glob("chapters/*/exercises.ipynb")
-    }
+    assert slugs == {path.parent.name for path in ROOT.glob("chapters/*/exercises.ipynb")}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebook_is_tidy(path):
-    assert path.read_text(encoding="utf-8") == to_text(tidy(read(path))), (
-        "run `make tidy`"
-    )
+    assert path.read_text(encoding="utf-8") == to_text(tidy(read(path))), "run `make tidy`"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
@@ -91,9 +87,7 @@ def test_a_cell_checks_each_pair(path):
 
 @pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_claims_and_agreements_are_stored_and_checked(path):
-    checked = [
-        c for c in read(path).cells if c.cell_type == "code" and CHECKED in tags(c)
-    ]
+    checked = [c for c in read(path).cells if c.cell_type == "code" and CHECKED in tags(c)]
     assert sum(has("claim", cell) for cell in checked) >= 1
     for cell in read(path).cells:
         if cell.cell_type == "code" and (has("claim", cell) or has("agree", cell)):
