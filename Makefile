@@ -21,7 +21,7 @@ help: ## list the targets
 
 # The cache knows the cells of a page, not the helper module that they call.
 _build/executed-with: requirements.txt $(filter-out regbook/notebooks.py,$(wildcard regbook/*.py regbook/checks/*.py))
-	@rm -rf _build/.jupyter_cache
+	@rm -rf _build/.jupyter_cache _build/.doctrees
 	@mkdir -p _build && touch $@
 
 # Sphinx knows the pages, not the look of the book that surrounds them.

@@ -29,7 +29,7 @@ def use_style():
     plt.rcParams.update(
         {
             "figure.figsize": (7, 3.6),
-            "figure.dpi": 110,
+            "figure.dpi": 96,
             "figure.constrained_layout.use": True,
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
