@@ -318,10 +318,13 @@ class Report:
             start = f'<{tag} style="text-align: left">'  # JupyterLab would align to the right
             return "".join(f"{start}{html.escape(str(c))}</{tag}>" for c in cells)
 
-        parts = [f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>"]
+        parts = [
+            '<div class="regbook-report">',
+            f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>",
+        ]
         if self.rows:
             head = escape("", "property", "expected", "received", "points", tag="th")
-            parts.append(f'<table class="regbook-report"><thead><tr>{head}</tr></thead><tbody>')
+            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
             for row in self.rows:
                 o = row.outcome
                 mark = "pass" if o.passed else "fail"
@@ -340,6 +343,7 @@ class Report:
                 f"<p>For a stronger hint: <code>check({html.escape(self.exercise)}, "
                 "hint=2)</code></p>"
             )
+        parts.append("</div>")
         return "\n".join(parts)
 
 
