@@ -31,11 +31,11 @@ _build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/*)
 
 # A page with a warning must be read again, or the next build would pass without it.
 book: .venv/installed _build/executed-with _build/rendered-with ## execute what changed and build the HTML; warnings are errors
-	REGBOOK_PROGRESS=0 jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
+	jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
 
 test: lint browser book ## everything that CI runs
-	REGBOOK_PROGRESS=0 python -m pytest
+	python -m pytest
 
 lint: .venv/installed-test ## ruff, spelling, notebook form and generated exercises
 	pre-commit run --all-files --show-diff-on-failure

@@ -1,5 +1,7 @@
 """The built book: no needless work, no noise, described pictures, honest links."""
 
+import json
+import os
 import re
 import shutil
 import sqlite3
@@ -8,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from book_support import NOTEBOOKS, PAGES, ROOT, make_book
+from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book
 from bs4 import BeautifulSoup
 
 SOURCES = ["_ext", "_static", "appendix", "chapters", "solutions"]
@@ -21,6 +23,14 @@ def cached_executions() -> set[tuple[int, str]]:
     """Return (key, time) of every notebook execution that the book's cache holds."""
     with sqlite3.connect(ROOT / "_build" / ".jupyter_cache" / "global.db") as cache:
         return set(cache.execute("SELECT pk, created FROM nbcache"))
+
+
+def execution_seconds(page: str) -> float:
+    """Return how long the cells of a page took, imports included, when it was last executed."""
+    with sqlite3.connect(ROOT / "_build" / ".jupyter_cache" / "global.db") as cache:
+        query = "SELECT data FROM nbcache WHERE uri = ? ORDER BY created DESC"
+        (data,) = cache.execute(query, [str(ROOT / f"{page}.ipynb")]).fetchone()
+    return json.loads(data)["execution_seconds"]
 
 
 def soup(html: Path, page: str) -> BeautifulSoup:
@@ -55,6 +65,12 @@ def test_a_second_build_executes_nothing(built_book):
     assert build.returncode == 0, build.stdout[-4000:]
     assert "Executing notebook" not in build.stdout
     assert cached_executions() == before
+
+
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="the budget is for CI's two cores")
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_a_page_keeps_its_time_budget(built_book, page):
+    assert execution_seconds(page) <= (60 if page in LESSONS else 30)
 
 
 @pytest.mark.parametrize("page", PAGES)
