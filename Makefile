@@ -54,7 +54,7 @@ exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
 	python -m regbook.notebooks exercises
 
 tidy: .venv/installed-test ## format code, normalise notebooks
-	ruff format regbook _ext tests
+	ruff format regbook _ext tests benchmarks
 	ruff format --line-length 88 chapters solutions
 	ruff check --fix .
 	python -m regbook.notebooks tidy

@@ -2,6 +2,9 @@
 
 import ast
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,10 @@ def test_exercises_are_derived_from_the_solution(slug):
     assert any(BEGIN in cell.source for cell in solution.cells)
     stored = (ROOT / "chapters" / slug / "exercises.ipynb").read_text(encoding="utf-8")
     assert stored == to_text(derive_exercises(solution, slug)), "run `make exercises`"
+
+
+def test_every_small_change_of_a_solution_is_rejected():
+    command = [sys.executable, str(ROOT / "benchmarks" / "mutation.py"), *map(str, SEEDS)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"^\d{3,} of \d{3,} mutants rejected$", run.stdout, re.MULTILINE)

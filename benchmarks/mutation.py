@@ -1,0 +1,135 @@
+"""How many small mistakes in a reference solution do the checks notice?
+
+    python benchmarks/mutation.py [seed ...]
+
+Each graded function of `solutions/` is changed in one place at a time: an operator, a constant, an
+axis, a dropped term, swapped arguments or results, a turned condition, another dtype. A change that
+still earns full marks under every seed survives: a hole in the checks. Then the exit status is 1.
+"""
+
+import ast
+import copy
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from regbook.check import load_chapter
+from regbook.notebooks import read
+
+ROOT = Path(__file__).parents[1]
+
+SWAPS = {
+    ast.Add: [ast.Sub],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Div, ast.Add],
+    ast.Div: [ast.Mult],
+    ast.Pow: [ast.Mult],
+}
+
+
+def variants(node):
+    """Yield each small change of one syntax node, as a new node."""
+    if isinstance(node, ast.BinOp):
+        for operator in SWAPS.get(type(node.op), []):
+            yield ast.BinOp(node.left, operator(), node.right)
+        yield node.left
+        yield node.right
+        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow):
+            yield ast.BinOp(node.right, node.op, node.left)
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        for value in (node.value + 1, node.value - 1, 2 * node.value, node.value / 2):
+            if value != node.value:
+                yield ast.Constant(value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, ast.Compare):
+        yield ast.UnaryOp(ast.Not(), node)
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
+        for i in range(len(node.elts) - 1):
+            order = list(node.elts)
+            order[i], order[i + 1] = order[i + 1], order[i]
+            yield ast.Tuple(order, node.ctx)
+    elif isinstance(node, ast.Call):
+        for i, keyword in enumerate(node.keywords):
+            rest = node.keywords[:i] + node.keywords[i + 1 :]
+            yield ast.Call(node.func, node.args, rest)
+            if keyword.arg == "axis":
+                other = ast.keyword("axis", ast.Constant(1))
+                yield ast.Call(node.func, node.args, [*rest, other])
+        if len(node.args) > 1:
+            first, second, *others = node.args
+            yield ast.Call(node.func, [second, first, *others], node.keywords)
+        if node.args and not isinstance(node.args[0], ast.GeneratorExp | ast.List):
+            yield node.args[0]
+        if isinstance(node.func, ast.Attribute) and not node.args:
+            yield node.func.value
+    elif isinstance(node, ast.Return) and node.value is not None:
+        yield ast.Return(ast.parse(f"np.int64({ast.unparse(node.value)})", mode="eval").body)
+
+
+class Change(ast.NodeTransformer):
+    """Replace the `count`-th variant of the whole tree."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def visit(self, node):
+        for variant in variants(node):
+            if self.left == 0:
+                self.left = -1
+                return variant
+            self.left -= 1
+        return self.generic_visit(node) if self.left >= 0 else node
+
+
+def mutants(source):
+    """Yield the source of every mutant of one function, its docstring left alone."""
+    tree = ast.parse(source)
+    function = next(n for n in tree.body if isinstance(n, ast.FunctionDef))
+    function.body = function.body[1:]
+    count = 0
+    while True:
+        changed = copy.deepcopy(function)
+        change = Change(count)
+        changed.body = [change.visit(statement) for statement in changed.body]
+        if change.left >= 0:
+            return
+        yield ast.unparse(ast.fix_missing_locations(changed))
+        count += 1
+
+
+def full_marks(chapter, name, source, seeds):
+    """Tell whether a mutant earns full marks under every seed."""
+    space = {"np": np}
+    exec(source, space)
+    reports = (chapter.report(space[name], exercise=name, seed=seed) for seed in seeds)
+    return all(report.points == report.max_points for report in reports)
+
+
+def main(seeds):
+    """Print the score of each exercise and every survivor; return the exit status."""
+    warnings.simplefilter("ignore")
+    survived, total = 0, 0
+    for path in sorted(ROOT.glob("solutions/*.ipynb")):
+        chapter = load_chapter(path.stem)
+        for cell in read(path).cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            if not name:
+                continue
+            if not full_marks(chapter, name, cell.source, seeds):
+                sys.exit(f"{name}: the solution itself does not earn full marks")
+            sources = list(mutants(cell.source))
+            survivors = [s for s in sources if full_marks(chapter, name, s, seeds)]
+            print(f"{name}: {len(sources) - len(survivors)} of {len(sources)} rejected")
+            print(*(f"--- survived\n{source}\n" for source in survivors), sep="", end="")
+            survived, total = survived + len(survivors), total + len(sources)
+    print(f"{total - survived} of {total} mutants rejected")
+    return int(survived > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main([int(seed) for seed in sys.argv[1:]] or [0, 1, 2]))
