@@ -48,7 +48,7 @@ browser:
 
 lab: .venv/installed ## copy the exercises to work/, keep what is there, open JupyterLab
 	python -m regbook.notebooks work
-	cd work && jupyter lab
+	cd work && jupyter lab $(LAB_OPTIONS)
 
 exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
 	python -m regbook.notebooks exercises

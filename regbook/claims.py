@@ -1,5 +1,6 @@
 """Paired intervals, and claims: sentences that stop the build when the evidence is against them."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +128,8 @@ def claim(text, evidence):
 def glue(**numbers):
     """Hand numbers of this page to its prose, where {glue:text}`name:.1f` shows them.
 
-    An `Interval` called `gain` gives three: gain, gain_low and gain_high.
+    An `Interval` called `gain` gives three: gain, gain_low and gain_high. JupyterLab shows the
+    names in the prose and not the numbers, so there the numbers are printed below the cell.
     """
     from myst_nb import glue as glue_one
 
@@ -137,3 +139,5 @@ def glue(**numbers):
             glue(**{name: value.mean}, **low, **high)
         else:  # a float, because the repr of a NumPy number could not be formatted
             glue_one(name, float(value), display=False)
+            if "REGBOOK_BUILD" not in os.environ:
+                print(f"{name} = {float(value):.4g}")

@@ -9,12 +9,12 @@ import numpy as np
 def progress(items, text):
     """Wrap `items` in a progress bar that shows when the loop takes more than two seconds.
 
-    The environment variable `REGBOOK_PROGRESS=0` turns it off, as the book's build does.
+    There is none while the book is built (`REGBOOK_BUILD` is set).
     """
     from tqdm.auto import tqdm
 
-    off = os.environ.get("REGBOOK_PROGRESS") == "0"
-    return tqdm(items, desc=text, delay=2, leave=False, disable=off)
+    building = "REGBOOK_BUILD" in os.environ
+    return tqdm(items, desc=text, delay=2, leave=False, disable=building)
 
 
 def sweep(measure, methods):

@@ -1,11 +1,12 @@
 """Intervals are right, pairing is by seed, and a claim cannot pass by accident."""
 
+import myst_nb
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from regbook.claims import ClaimFailed, Interval, claim, mean_interval, paired
+from regbook.claims import ClaimFailed, Interval, claim, glue, mean_interval, paired
 
 VALUES = np.random.default_rng(0).normal(3, 2, size=12)
 
@@ -122,3 +123,20 @@ def test_claim_about_an_average_needs_ten_seeds(capsys):
 def test_claim_refuses_evidence_that_would_always_be_true(evidence):
     with pytest.raises(TypeError, match="the evidence of a claim is"):
         claim("L2 helps", evidence)
+
+
+@pytest.mark.parametrize("building", [True, False])
+def test_glue_hands_floats_to_the_prose_and_prints_them_only_in_jupyter(
+    building, monkeypatch, capsys
+):
+    handed = {}
+    monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: handed.update({name: value}))
+    monkeypatch.delenv("REGBOOK_BUILD", raising=False)
+    if building:
+        monkeypatch.setenv("REGBOOK_BUILD", "1")
+    glue(size=np.float32(2), gain=mean_interval([1.0, 2.0, 3.0]))
+    assert set(handed) == {"size", "gain", "gain_low", "gain_high"}
+    assert {type(value) for value in handed.values()} == {float}
+    assert handed["gain_low"] < handed["gain"] == 2 < handed["gain_high"]
+    printed = capsys.readouterr().out
+    assert printed == "" if building else printed.startswith("size = 2\ngain = 2\n")

@@ -203,9 +203,9 @@ def test_methods_with_unequal_seeds_are_named():
 
 
 def test_progress_bar_can_be_switched_off(monkeypatch):
-    monkeypatch.setenv("REGBOOK_PROGRESS", "0")
+    monkeypatch.setenv("REGBOOK_BUILD", "1")
     assert progress(range(3), "epochs").disable
-    monkeypatch.delenv("REGBOOK_PROGRESS")
+    monkeypatch.delenv("REGBOOK_BUILD")
     assert not progress(range(3), "epochs").disable
 
 
