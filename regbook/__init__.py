@@ -32,6 +32,3 @@ def require(*packages):
             f"This page needs {' and '.join(missing)}: run `%pip install {' '.join(missing)}`, "
             "then restart the kernel."
         )
-
-
-__version__ = "0.1.0"

@@ -20,7 +20,7 @@ import importlib
 import inspect
 import traceback
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -182,6 +182,28 @@ def _form_fault(received, expected):
     return ""
 
 
+def _unstacked(received, expected):
+    """Split a stacked array where a tuple is expected: equal shapes in a list are as good."""
+    if isinstance(expected, tuple) and isinstance(received, np.ndarray) and received.ndim:
+        return tuple(received)
+    return received
+
+
+def outputs(received, *shapes):
+    """Return an answer as a tuple of arrays of these shapes, for a check that computes with it.
+
+    Raises AnswerError, with a sentence, for another number of values, another shape, or NaN.
+    """
+    expected = tuple(np.zeros(shape) for shape in shapes)
+    if len(shapes) == 1:
+        received = received if isinstance(received, tuple) else (received,)
+    received = _unstacked(received, expected)
+    fault = _form_fault(received, expected)
+    if fault:
+        raise AnswerError(fault)
+    return received
+
+
 def compare(received, expected, wrong=()):
     """Compare an answer with what is expected; return an Outcome.
 
@@ -189,8 +211,7 @@ def compare(received, expected, wrong=()):
     wrong: `Wrong`s; the first whose value the answer equals names the misconception.
     Values may differ by 1e-3 of their size plus 1e-5, so float32 answers pass.
     """
-    if isinstance(expected, tuple) and isinstance(received, np.ndarray) and received.ndim:
-        received = tuple(received)  # a stacked array of equal shapes is as good as a tuple
+    received = _unstacked(received, expected)
     expected_text, received_text = brief(expected), brief(received)
     if _matches(received, expected):
         return Outcome(True, expected_text, received_text)
@@ -243,7 +264,7 @@ class Chapter:
                 try:
                     outcome = check(answer, rng)
                 except NotAttempted:
-                    return Report(name, [], sum(p for _, p, _, _ in self.checks[name]))
+                    return self.not_attempted(name)
                 except AnswerError as error:
                     outcome = Outcome(False, "an answer", "none", "error", str(error))
                 except (Exception, SystemExit) as error:  # raised by what it returned
@@ -254,7 +275,7 @@ class Chapter:
                     outcome = Outcome(False, "an answer", "none", "endless", stopped)
             if not outcome.passed and not outcome.hint:
                 key = outcome.misconception or check.__name__
-                outcome = Outcome(False, outcome.expected, outcome.received, key, hint)
+                outcome = replace(outcome, misconception=key, hint=hint)
             rows.append(
                 Row(
                     check.__name__,
@@ -265,7 +286,11 @@ class Chapter:
                     more,
                 )
             )
-        return Report(name, rows, sum(row.max_points for row in rows))
+        return replace(self.not_attempted(name), rows=rows)
+
+    def not_attempted(self, exercise):
+        """Return the report on an exercise without an answer."""
+        return Report(exercise, [], sum(points for _, points, _, _ in self.checks[exercise]))
 
 
 @dataclass(frozen=True)
@@ -275,7 +300,7 @@ class Report:
     exercise: str
     rows: list
     max_points: float
-    hint: int = field(default=1)
+    hint: int = 1
 
     @property
     def points(self):
@@ -375,10 +400,7 @@ def exercises(slug):
     `check(function, hint=2)` adds stronger hints, and `progress()` sums up what was checked.
     """
     chapter = load_chapter(slug)
-    latest = {
-        name: Report(name, [], sum(p for _, p, _, _ in checks))
-        for name, checks in chapter.checks.items()
-    }
+    latest = {name: chapter.not_attempted(name) for name in chapter.checks}
 
     def check(function, hint=1):
         name = getattr(function, "__name__", None)
@@ -394,7 +416,7 @@ def exercises(slug):
             )
         report = chapter.report(function)
         latest[name] = report
-        return Report(report.exercise, report.rows, report.max_points, hint)
+        return replace(report, hint=hint)
 
     def progress():
         lines = [f"{r.exercise}: {r.status}" for r in latest.values()]

@@ -89,7 +89,6 @@ def derive_exercises(solution, slug):
             lambda m: "\n".join(m[1] + line for line in STUB.split("\n")), cell.source
         )
         found += count
-        cell.outputs = []
         tags = [t for t in cell.metadata.get("tags", []) if t != CHECKED]
         if tags:
             cell.metadata["tags"] = tags

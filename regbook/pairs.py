@@ -141,20 +141,20 @@ def batches(n, batch_size, epochs=1, seed=0):
             yield order[start : start + batch_size]
 
 
+def _arrays(result):
+    """List the arrays of a result: a model's weights, the items of a list, or the one array."""
+    if _is_torch(result) or _is_keras(result):
+        return weights(result)
+    return [to_numpy(item) for item in (result if isinstance(result, list | tuple) else [result])]
+
+
 def largest_difference(keras, torch):
     """Return the largest absolute difference between two results, as a float.
 
     Each is a model (its weights are compared), an array, or a list of arrays of equal shapes.
     Raises AgreementError when the shapes differ or a value is not finite.
     """
-    ours, theirs = (
-        [*weights(v)]
-        if _is_torch(v) or _is_keras(v)
-        else [to_numpy(a) for a in v]
-        if isinstance(v, (list, tuple))
-        else [to_numpy(v)]
-        for v in (keras, torch)
-    )
+    ours, theirs = _arrays(keras), _arrays(torch)
     shapes, other_shapes = [a.shape for a in ours], [a.shape for a in theirs]
     if shapes != other_shapes:
         raise AgreementError(f"shapes differ: Keras {shapes}, PyTorch {other_shapes}")

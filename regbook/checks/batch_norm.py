@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from regbook.check import AnswerError, Chapter, Wrong, compare
+from regbook.check import Chapter, Wrong, compare, outputs
 
 chapter = Chapter("18_batch_norm")
 
@@ -19,18 +19,6 @@ def _inputs(rng, rows=4, units=3):
 
 def _forward(x, gamma, beta, eps, ddof=0):
     return gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0, ddof=ddof) + eps) + beta
-
-
-def _outputs(result, shapes):
-    """Return `result` as a tuple of arrays once their number and shapes are right."""
-    if not isinstance(result, tuple):  # a stacked array of equal shapes is as good as a tuple
-        result = tuple(result) if len(shapes) > 1 and result.ndim else (result,)
-    if len(result) != len(shapes):
-        raise AnswerError(f"return {len(shapes)} values; yours returns {len(result)}")
-    for number, (array, shape) in enumerate(zip(result, shapes, strict=True), start=1):
-        if array.shape != shape:
-            raise AnswerError(f"value {number}: expected the shape {shape}, got {array.shape}")
-    return result
 
 
 # --- batchnorm_forward -----------------------------------------------------------------------
@@ -105,7 +93,7 @@ def normalizes_every_column(answer, rng):
 def ignores_shift_and_scale(answer, rng):
     """gives the same y for x and for 30 x + 5, when eps is tiny"""
     x, gamma, beta = _inputs(rng)
-    (expected,) = _outputs(answer(x, gamma, beta, TINY), [x.shape])
+    (expected,) = outputs(answer(x, gamma, beta, TINY), x.shape)
     return compare(answer(30 * x + 5, gamma, beta, TINY), expected)
 
 
@@ -118,7 +106,7 @@ def columns_get_beta_and_gamma(answer, rng):
     """gives every column the mean beta and the standard deviation |gamma|, when eps is tiny"""
     x, gamma, beta = _inputs(rng, rows=3)
     gamma = gamma * np.array([1, -1, 1])
-    (y,) = _outputs(answer(x, gamma, beta, TINY), [x.shape])
+    (y,) = outputs(answer(x, gamma, beta, TINY), x.shape)
     return compare((y.mean(axis=0), y.std(axis=0)), (beta, np.abs(gamma)))
 
 
@@ -167,7 +155,7 @@ def _backward_inputs(rng, rows=4, units=3):
 
 def _gradients(answer, dy, x, gamma, eps):
     units = gamma.shape
-    return _outputs(answer(dy, x, gamma, eps), [x.shape, units, units])
+    return outputs(answer(dy, x, gamma, eps), x.shape, units, units)
 
 
 @chapter.check(
@@ -374,8 +362,8 @@ def rests_where_old_equals_new(answer, rng):
     keras, torch = ((x.mean(axis=0), x.var(axis=0, ddof=ddof)) for ddof in (0, 1))
     shapes = [keras[0].shape] * 2
     received = (
-        *_outputs(answer(*keras, x, momentum, "keras"), shapes),
-        *_outputs(answer(*torch, x, momentum, "torch"), shapes),
+        *outputs(answer(*keras, x, momentum, "keras"), *shapes),
+        *outputs(answer(*torch, x, momentum, "torch"), *shapes),
     )
     return compare(received, (*keras, *torch))
 
@@ -389,8 +377,8 @@ def agrees_after_conversion(answer, rng):
     """gives both frameworks the same mean when the momenta sum to 1"""
     mean, var, x, momentum = _statistics(rng)
     shapes = [mean.shape] * 2
-    keras, _ = _outputs(answer(mean, var, x, momentum, "keras"), shapes)
-    torch, _ = _outputs(answer(mean, var, x, 1 - momentum, "torch"), shapes)
+    keras, _ = outputs(answer(mean, var, x, momentum, "keras"), *shapes)
+    torch, _ = outputs(answer(mean, var, x, 1 - momentum, "torch"), *shapes)
     return compare(torch, keras)
 
 
@@ -461,7 +449,7 @@ def converts_the_default(answer, rng):
 def is_its_own_inverse(answer, rng):
     """leads back to the start when it is applied twice"""
     m = rng.uniform(0.55, 0.95)
-    (once,) = _outputs(answer(m), [()])
+    (once,) = outputs(answer(m), ())
     return compare(answer(once), m)
 
 
@@ -475,7 +463,7 @@ def _layer(rng, rows=4):
 
 
 def _three(result, x):
-    return _outputs(result, [x.shape, x.shape[1:], x.shape[1:]])
+    return outputs(result, x.shape, x.shape[1:], x.shape[1:])
 
 
 @chapter.check(

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from regbook import check as check_module
-from regbook.check import AnswerError, Chapter, Wrong, compare, exercises, load_chapter
+from regbook.check import (
+    AnswerError,
+    Chapter,
+    Wrong,
+    compare,
+    exercises,
+    load_chapter,
+    outputs,
+)
 from regbook.model_handle import ModelHandle
 
 chapter = Chapter("00_scales")
@@ -450,3 +458,37 @@ def test_model_that_does_not_fit_gets_a_sentence(build):
     assert (row.points, row.outcome.passed) == (0, False)
     assert row.outcome.misconception == "error"
     assert len(row.outcome.hint) > 20
+
+
+def test_outputs_reads_a_stacked_list_like_a_tuple():
+    pair = (np.ones(2), np.zeros(2))
+    for received in (pair, np.stack(pair)):
+        first, second = outputs(received, (2,), (2,))
+        assert (first == 1).all() and (second == 0).all()
+    (only,) = outputs(np.ones((2, 3)), (2, 3))
+    assert only.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("received", "sentence"),
+    [
+        (np.ones(2), "Value 1: .*shape"),
+        ((np.ones(2),), "Return 2 values"),
+        ((np.ones(2), np.ones(3)), "Value 2: .*shape"),
+        ((np.ones(2), np.full(2, np.nan)), "NaN"),
+    ],
+)
+def test_outputs_of_another_form_are_a_sentence(received, sentence):
+    with pytest.raises(AnswerError, match=sentence):
+        outputs(received, (2,), (2,))
+
+
+def test_an_answer_in_a_list_is_followed_through_all_steps():
+    asked = []
+
+    def adamw_step(w, grad, m, v, t, *rest):
+        asked.append(t)
+        return [w, m, v]
+
+    load_chapter("07_l2_weight_decay").report(adamw_step)
+    assert asked[-4:] == [1, 2, 3, 4]
