@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help book test lint browser lab exercises tidy clean
+.PHONY: help book test lint browser sandbox lab grade exercises bench tidy clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,7 +20,7 @@ help: ## list the targets
 	@touch $@
 
 # The cache knows the cells of a page, not the helper module that they call.
-_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py,$(wildcard regbook/*.py regbook/checks/*.py))
+_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py))
 	@rm -rf _build/.jupyter_cache _build/.doctrees
 	@mkdir -p _build && touch $@
 
@@ -34,7 +34,7 @@ book: .venv/installed _build/executed-with _build/rendered-with ## execute what 
 	jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
 
-test: lint browser book ## everything that CI runs
+test: lint browser sandbox book ## everything that CI runs
 	python -m pytest
 
 lint: .venv/installed-test ## ruff, spelling, notebook form and generated exercises
@@ -46,12 +46,26 @@ browser:
 	then apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; \
 	else echo "Chromium and ChromeDriver are missing: the browser tests will be skipped."; fi
 
+# The tests of the grader need it too.
+sandbox:
+	@command -v bwrap >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; \
+	else echo "bubblewrap is missing: install your system's package of that name."; fi
+
+grade: .venv/installed sandbox ## grade a class: make grade SUBMISSIONS=folder REPORT=folder
+	@test -n "$(SUBMISSIONS)" && test -n "$(REPORT)" || { echo "Say what to grade and where to write: make grade SUBMISSIONS=folder REPORT=folder"; exit 2; }
+	regbook grade "$(SUBMISSIONS)" --out "$(REPORT)" $(GRADE_OPTIONS)
+
 lab: .venv/installed ## copy the exercises to work/, keep what is there, open JupyterLab
 	python -m regbook.notebooks work
 	cd work && jupyter lab $(LAB_OPTIONS)
 
 exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
 	python -m regbook.notebooks exercises
+
+bench: .venv/installed-test sandbox ## compare the grader with nbgrader and otter-grader (half an hour)
+	python benchmarks/grading.py
 
 tidy: .venv/installed-test ## format code, normalise notebooks
 	ruff format regbook _ext tests benchmarks

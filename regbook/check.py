@@ -18,6 +18,7 @@ import copy
 import html
 import importlib
 import inspect
+import pkgutil
 import traceback
 import zlib
 from dataclasses import dataclass, replace
@@ -37,6 +38,10 @@ class AnswerError(Exception):
 
 class NotAttempted(Exception):
     """The learner's function is still the empty stub."""
+
+
+class Stopped(Exception):
+    """The learner's function was stopped before it answered; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,11 @@ class Answer:
 
 
 def _plain(result):
-    """Turn a returned value into an array, or a tuple of arrays when it holds several."""
+    """Turn a returned value into an array, or a tuple or dict of arrays when it holds several."""
     if isinstance(result, tuple):
         return tuple(_plain(item) for item in result)
+    if isinstance(result, dict):
+        return {str(key): _plain(item) for key, item in result.items()}
     try:
         return to_numpy(result)
     except TypeError as error:
@@ -140,6 +147,8 @@ def brief(value):
     """Describe a number or an array in one short line, a tuple by its length."""
     if isinstance(value, tuple):
         return f"{len(value)} values"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {brief(item)}" for key, item in value.items())
     value = np.asarray(value)
     if value.ndim == 0:
         return f"{value.item():.4g}" if value.dtype.kind == "f" else str(value.item())
@@ -148,6 +157,12 @@ def brief(value):
 
 
 def _matches(received, expected):
+    if isinstance(expected, dict):
+        return (
+            isinstance(received, dict)
+            and received.keys() == expected.keys()
+            and all(_matches(received[key], expected[key]) for key in expected)
+        )
     if isinstance(expected, tuple):
         return (
             isinstance(received, tuple)
@@ -156,7 +171,7 @@ def _matches(received, expected):
         )
     expected = np.asarray(expected)
     return (
-        not isinstance(received, tuple)
+        not isinstance(received, tuple | dict)
         and received.shape == expected.shape
         and np.allclose(received, expected, rtol=RTOL, atol=ATOL)
     )
@@ -164,6 +179,14 @@ def _matches(received, expected):
 
 def _form_fault(received, expected):
     """Say in a sentence how the form of `received` (not its values) is wrong, or return ''."""
+    if isinstance(expected, dict) or isinstance(received, dict):
+        names = ", ".join(expected) if isinstance(expected, dict) else ""
+        if not names:
+            return "Return the values themselves; yours are in a dict."
+        if not isinstance(received, dict) or received.keys() != expected.keys():
+            return f"Return a dict with the keys {names}."
+        faults = ((key, _form_fault(received[key], expected[key])) for key in expected)
+        return next((f"{key}: {fault}" for key, fault in faults if fault), "")
     if isinstance(expected, tuple):
         if not isinstance(received, tuple) or len(received) != len(expected):
             got = len(received) if isinstance(received, tuple) else 1
@@ -251,11 +274,13 @@ class Chapter:
     def report(self, function, *, exercise=None, seed=0):
         """Run every check of an exercise on the learner's function; return a Report.
 
-        exercise: its name (default: the function's). seed: draws the inputs; another seed draws
-        others. Nothing that the function does raises here, an interrupt included.
+        function: the function itself, or an `Answer` that calls it elsewhere. exercise: its name
+        (default: the function's). seed: draws the inputs; another seed draws others. Nothing that
+        the function does raises here, an interrupt included.
         """
         name = exercise or function.__name__
-        answer, rows, stopped = Answer(function), [], ""
+        answer = function if isinstance(function, Answer) else Answer(function)
+        rows, stopped = [], ""
         for check, points, hint, more in self.checks[name]:
             rng = np.random.default_rng([seed, zlib.crc32(check.__name__.encode())])
             if stopped:
@@ -267,12 +292,14 @@ class Chapter:
                     return self.not_attempted(name)
                 except AnswerError as error:
                     outcome = Outcome(False, "an answer", "none", "error", str(error))
+                except (KeyboardInterrupt, Stopped) as error:
+                    stopped = "You stopped it before it finished: does a loop never end?"
+                    if isinstance(error, Stopped):
+                        stopped = str(error)
+                    outcome = Outcome(False, "an answer", "none", "endless", stopped)
                 except (Exception, SystemExit) as error:  # raised by what it returned
                     sentence = f"What your function returned raised {type(error).__name__}: {error}"
                     outcome = Outcome(False, "an answer", "none", "error", sentence)
-                except KeyboardInterrupt:
-                    stopped = "You stopped it before it finished: does a loop never end?"
-                    outcome = Outcome(False, "an answer", "none", "endless", stopped)
             if not outcome.passed and not outcome.hint:
                 key = outcome.misconception or check.__name__
                 outcome = replace(outcome, misconception=key, hint=hint)
@@ -301,6 +328,12 @@ class Report:
     rows: list
     max_points: float
     hint: int = 1
+
+    @classmethod
+    def from_dict(cls, stored):
+        """Return the report that `dataclasses.asdict` turned into `stored`."""
+        rows = [Row(**{**row, "outcome": Outcome(**row["outcome"])}) for row in stored["rows"]]
+        return cls(**{**stored, "rows": rows})
 
     @property
     def points(self):
@@ -380,6 +413,13 @@ class Message:
 
     def __repr__(self):
         return self.text
+
+
+def load_chapters():
+    """Return the `Chapter` of every module of `regbook.checks`, by slug."""
+    modules = pkgutil.iter_modules(importlib.import_module("regbook.checks").__path__)
+    found = (importlib.import_module(f"regbook.checks.{m.name}").chapter for m in modules)
+    return {chapter.slug: chapter for chapter in sorted(found, key=lambda chapter: chapter.slug)}
 
 
 def load_chapter(slug):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from regbook.arrays import to_numpy
 from regbook.check import AnswerError
 from regbook.pairs import set_weights, weights
 
@@ -47,12 +48,34 @@ class ModelHandle:
         """Replace all weights by `arrays`, in the order and layout of `weights`."""
         set_weights(self._model, arrays)
 
-    def predict(self, x):
-        """Return the outputs in evaluation mode for x of shape (rows, inputs)."""
+    def predict(self, x, training=False):
+        """Return the outputs for x of shape (rows, inputs), in training or evaluation mode."""
         if not self._torch:
-            return np.asarray(self._model(np.asarray(x, np.float32), training=False))
-        self._model.eval()
-        return self._model(self._tensor(x)).detach().numpy()
+            return to_numpy(self._model(np.asarray(x, np.float32), training=training))
+        self._model.train(training)
+        return to_numpy(self._model(self._tensor(x)))
+
+    def configuration(self):
+        """Return a dict per layer, in order: its class name under "type", and its settings.
+
+        Settings are the layer's own numbers, truths and texts: those of `get_config` in Keras,
+        the public attributes in PyTorch.
+        """
+        if self._torch:
+            layers = [m for m in self._model.modules() if not list(m.children())]
+            settings = [vars(layer) for layer in layers]
+        else:
+            layers = self._model.layers
+            settings = [layer.get_config() for layer in layers]
+        return [
+            {"type": type(layer).__name__}
+            | {
+                key: value
+                for key, value in setting.items()
+                if isinstance(value, bool | int | float | str) and not key.startswith("_")
+            }
+            for layer, setting in zip(layers, settings, strict=True)
+        ]
 
     def train_step(self, x, y):
         """Take one optimizer step on the mean cross-entropy of x (rows, inputs), labels y."""

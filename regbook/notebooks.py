@@ -38,10 +38,12 @@ def tidy(notebook):
     stay only on cells tagged `nbval-check-output`, where a test compares them.
     """
     notebook = copy.deepcopy(notebook)
+    ours = {key: notebook.metadata[key] for key in ("regbook",) if key in notebook.metadata}
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
+            **ours,
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -69,7 +71,7 @@ def derive_exercises(solution, slug):
     A block between `### BEGIN SOLUTION` and `### END SOLUTION` (nbgrader's markers) becomes
     "not implemented" at the same indentation. Cells tagged `solution-only` are left out, and
     links into the chapter's folder, `slug`, are made relative to it. A title "Solutions: ..."
-    becomes "Exercises: ...".
+    becomes "Exercises: ...". The grader reads the chapter from the metadata.
     Raises NotebookError for markers without a partner, and when there is none at all.
     """
     notebook = copy.deepcopy(solution)
@@ -100,6 +102,7 @@ def derive_exercises(solution, slug):
             )
     if not found:
         raise NotebookError(f"no cell has the markers {BEGIN} and {END}")
+    notebook.metadata["regbook"] = {"chapter": slug}
     return tidy(notebook)
 
 

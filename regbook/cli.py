@@ -1,0 +1,134 @@
+"""The commands of the grader: `regbook check`, `regbook grade`, `regbook merge`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+EPILOG = "Exit status: 0 everything was graded, 1 something could not be, 2 wrong use."
+
+
+def _shard(text):
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise argparse.ArgumentTypeError(f"expected K/N with 1 <= K <= N, such as 3/8; got {text}")
+    return int(first), int(second)
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more; got {text}")
+    return int(text)
+
+
+def _natural(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more; got {text}")
+    return int(text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="regbook", description=__doc__, epilog=EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    check = commands.add_parser("check", help="run the checks on one notebook", epilog=EPILOG)
+    check.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+
+    grade = commands.add_parser(
+        "grade", help="grade every notebook below a folder", epilog=EPILOG,
+        description="Run it again to resume: unchanged submissions are not graded twice.",
+    )  # fmt: skip
+    grade.add_argument("submissions", type=Path, metavar="SUBMISSIONS")
+    grade.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to fill")
+    grade.add_argument("--jobs", type=_positive, help="how many at a time (default: processors)")
+    grade.add_argument("--shard", type=_shard, metavar="K/N", help="only the K-th of N parts")
+    grade.add_argument("--dask", metavar="ADDRESS", help="scheduler of a dask cluster to use")
+
+    for command, default in (
+        (check, "that of the notebook"),
+        (grade, "the report's, or a new one"),
+    ):
+        command.add_argument(
+            "--seed", type=_natural, help=f"draws the inputs of the checks (default: {default})"
+        )
+        command.add_argument(
+            "--trust", action="store_true",
+            help="without bubblewrap: run the notebooks all the same, NOT isolated",
+        )  # fmt: skip
+
+    merge = commands.add_parser("merge", help="join the reports of shards", epilog=EPILOG)
+    merge.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
+    merge.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to fill")
+    return parser
+
+
+def _check(arguments):
+    from regbook.check import Report
+    from regbook.grading.grade import grade
+    from regbook.grading.sandbox import Sandbox, level_for
+    from regbook.grading.submission import Unreadable, content
+
+    try:
+        data = content(arguments.notebook)
+    except Unreadable as error:
+        print(f"{arguments.notebook}: {error}")
+        return 1
+    with Sandbox(level_for(arguments.trust), [arguments.notebook.resolve().parent]) as sandbox:
+        result = grade(data, sandbox, arguments.seed or 0)
+    for number, problem in result.get("problems", {}).items():
+        print(f"Code cell {number} failed: {problem}")
+    for report in result.get("exercises", []):
+        print(Report.from_dict(report))
+    if "points" not in result:
+        print(f"{arguments.notebook}: {result['status']}")
+        return 1
+    print(f"total: {result['points']} of {result['max_points']} points")
+    return 0
+
+
+def _conclude(results, out):
+    failed = [name for name, result in results.items() if "points" not in result]
+    print(f"{len(results) - len(failed)} graded, {len(failed)} could not be graded.")
+    for name in failed[:10]:
+        print(f"  {name}: {results[name]['status']}")
+    if len(failed) > 10:
+        print(f"  and {len(failed) - 10} more")
+    print(f"The tables are in {out}, a feedback page for each submission in {out / 'feedback'}.")
+    return 1 if failed else 0
+
+
+def _grade(arguments):
+    from regbook.grading.batch import grade_folder
+
+    results, complete = grade_folder(
+        arguments.submissions, arguments.out, seed=arguments.seed, jobs=arguments.jobs,
+        trust=arguments.trust, shard=arguments.shard, dask=arguments.dask,
+    )  # fmt: skip
+    status = _conclude(results, arguments.out)
+    if not complete:
+        print("Interrupted. Run the same command again to grade the rest.")
+        return 1
+    return status
+
+
+def _merge(arguments):
+    from regbook.grading.report import merge
+
+    return _conclude(merge(arguments.reports, arguments.out), arguments.out)
+
+
+def main(arguments=None):
+    """Run one command; return the exit status."""
+    from regbook.grading.batch import UsageError
+    from regbook.grading.report import ReportError
+    from regbook.grading.sandbox import SandboxError
+
+    arguments = _parser().parse_args(arguments)
+    try:
+        return {"check": _check, "grade": _grade, "merge": _merge}[arguments.command](arguments)
+    except (UsageError, ReportError, SandboxError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""What a teacher gets: two tables, one JSON file, and a feedback page for each submission."""
+
+import contextlib
+import csv
+import html
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from regbook.check import Report
+
+SUMMARY = ("submission", "chapter", "points", "max_points", "percent", "status")
+SCORES = ("submission", "chapter", "exercise", "points", "max_points", "status")
+
+STYLE = """\
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1, h2, p, td, li { overflow-wrap: anywhere; }
+.regbook-report {
+  border: 1px solid #8888; border-radius: .4rem; padding: .2rem 1rem; margin: 1rem 0;
+}
+table { border-collapse: collapse; width: 100%; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #8884; vertical-align: top; }
+tr.pass td:first-child, tr.fail td:first-child { font-weight: bold; white-space: nowrap; }
+tr.fail td:first-child { color: light-dark(#a03000, #ffb38a); }
+tr.pass td:first-child { color: light-dark(#00507a, #8fd0ff); }
+@media (max-width: 40rem) {
+  thead { display: none; }
+  tr, td { display: block; }
+  tr { border-bottom: 1px solid #8888; padding: .4rem 0; }
+  td { border: 0; padding: .1rem 0; }
+  td:nth-child(3)::before { content: "expected: "; }
+  td:nth-child(4)::before { content: "received: "; }
+  td:nth-child(5)::before { content: "points: "; }
+}"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+class ReportError(ValueError):
+    """A report cannot be read or joined; the message says which and why."""
+
+
+def write_whole(path, text):
+    """Write a file so that at every moment it is there whole, in its old or its new state."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text.encode("utf-8", "backslashreplace")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def exercise_status(report):
+    """Return the state of one exercise in a few words."""
+    passed = sum(row.outcome.passed for row in report.rows)
+    if not report.rows:
+        return "not attempted"
+    if passed == len(report.rows):
+        return "full marks"
+    return f"{passed} of {len(report.rows)} checks passed"
+
+
+def _cell(text):
+    """Keep a spreadsheet from reading a submission's name as a formula."""
+    return f"'{text}" if str(text).startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _table(header, rows):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *rows])
+    return text.getvalue()
+
+
+def _percent(result):
+    return f"{100 * result['points'] / result['max_points']:.1f}" if result["max_points"] else ""
+
+
+def summary(results):
+    """Return summary.csv: one row per submission; without points when it could not be graded."""
+    rows = []
+    for name, result in sorted(results.items()):
+        graded = "points" in result
+        values = [result[k] for k in ("chapter", "points", "max_points")] if graded else [""] * 3
+        percent = _percent(result) if graded else ""
+        rows.append([_cell(name), *values, percent, result["status"]])
+    return _table(SUMMARY, rows)
+
+
+def scores(results):
+    """Return scores.csv: one row per submission and exercise."""
+    rows = []
+    for name, result in sorted(results.items()):
+        for report in map(Report.from_dict, result.get("exercises", [])):
+            points = [report.points, report.max_points, exercise_status(report)]
+            rows.append([_cell(name), result["chapter"], report.exercise, *points])
+    return _table(SCORES, rows)
+
+
+def feedback(name, result):
+    """Return the self-contained HTML page for the learner who handed in `name`."""
+    parts = [f"<p>{html.escape(result['status'].capitalize())}.</p>"]
+    if "points" in result:
+        parts = [
+            f"<p><strong>{result['points']} of {result['max_points']} points</strong> "
+            f"({_percent(result)} %) in chapter {html.escape(result['chapter'])}.</p>"
+        ]
+    if result.get("problems"):
+        items = (
+            f"<li>Code cell {n}: {html.escape(text)}</li>" for n, text in result["problems"].items()
+        )
+        parts.append(
+            "<h2>Cells that failed</h2>\n<p>The other cells were run all the same.</p>\n"
+            f"<ul>{''.join(items)}</ul>"
+        )
+    if "exercises" in result:
+        parts.append("<h2>Exercises</h2>")
+        parts += [Report.from_dict(report)._repr_html_() for report in result["exercises"]]
+    title = html.escape(f"Feedback on {name}")
+    return PAGE.format(title=title, style=STYLE, body="\n".join(parts))
+
+
+def feedback_path(out, name):
+    """Return where the feedback page of a submission lies below a report."""
+    return Path(out, "feedback", f"{name}.html")
+
+
+def write(out, results, *, seed, isolation):
+    """Write the tables and report.json of `results`, a dict of results by submission.
+
+    isolation: one of `sandbox.LEVELS`, in words. The same results give the same bytes.
+    """
+    stored = {"seed": seed, "isolation": isolation, "submissions": results}
+    write_whole(out / "report.json", json.dumps(stored, indent=1, sort_keys=True) + "\n")
+    write_whole(out / "scores.csv", scores(results))
+    write_whole(out / "summary.csv", summary(results))
+
+
+def merge(reports, out):
+    """Join reports, folders that `write` filled, into the report `out`; return the results.
+
+    Raises ReportError when one is no report, when they were graded with different seeds or
+    isolation, or when they disagree about a submission.
+    """
+    results, settings = {}, set()
+    for folder in reports:
+        try:
+            stored = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))
+            settings.add((stored["seed"], stored["isolation"]))
+            submissions = stored["submissions"].items()
+        except OSError as error:
+            raise ReportError(f"{folder} holds no report.json: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReportError(f"{folder}/report.json is damaged: {error}") from error
+        for name, result in submissions:
+            if results.setdefault(name, result) != result:
+                raise ReportError(f"the reports disagree about {name}: grade it again")
+    if len(settings) > 1:
+        raise ReportError(f"the reports were made with different settings: {sorted(settings)}")
+    for name, result in results.items():
+        write_whole(feedback_path(out, name), feedback(name, result))
+    ((seed, isolation),) = settings
+    write(out, results, seed=seed, isolation=isolation)
+    return results

@@ -1,0 +1,237 @@
+"""The warm process: it imports the frameworks once and forks a child for each submission.
+
+It runs inside the sandbox and holds no secret: the grader passes it the end of a socket for each
+submission, and only the child reads from that. One child at a time; when it ends, every process
+in the sandbox is killed and everything that was written there is deleted. If that fails, the
+server says so and the grader throws the whole sandbox away.
+
+Forking is safe only while the process has one thread and TensorFlow has run no operation (its
+thread pools would be missing in the child, which then hangs). So the server runs none, the grader
+limits every thread pool to one before the imports, and the server refuses to fork otherwise.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib.util
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+PRELOAD = (
+    "numpy", "scipy.stats", "sklearn.linear_model", "sklearn.datasets", "matplotlib.pyplot",
+    "IPython.core.inputtransformer2", "torch", "keras", "regbook.check", "regbook.data",
+    "regbook.pairs", "regbook.model_handle", "regbook.grading.child",
+)  # fmt: skip
+GIB = 1 << 30
+MEMORY = 2 * GIB  # beyond the warm process, for all processes of a submission and its files
+PROCESSES = 64
+CPU_SECONDS = 300
+FILE_SIZE = 64 << 20
+OPEN_FILES = 256
+TICK = 0.05  # seconds between two looks at memory and processes
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+NOBODY = 65534
+
+
+def preload(modules):
+    """Import the modules that are installed."""
+    for name in modules:
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
+
+
+def threads():
+    """Return the number of threads of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def _prctl(option, value):
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def _set_limits():
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    space = pages * resource.getpagesize() + MEMORY
+    limits = {
+        resource.RLIMIT_AS: space,
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_FSIZE: FILE_SIZE,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for name, value in limits.items():
+        hard = resource.getrlimit(name)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))
+
+
+def _child(connection, home):
+    """Become the process of one submission; never return."""
+    try:
+        keep = connection.fileno()
+        os.closerange(3, keep)
+        os.closerange(keep + 1, 65536)
+        os.setsid()
+        _set_limits()
+        os.chdir(home)
+        from regbook.grading.child import serve
+
+        serve(connection)
+    finally:
+        os._exit(0)
+
+
+def _usage(own, folders):
+    """Return the number of processes beside this one, and the memory they and their files use."""
+    count = memory = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError):  # it may just have ended
+                resident = int(Path(f"/proc/{name}/statm").read_text().split()[1])
+                memory += max(0, resident - own) * resource.getpagesize()
+                count += 1
+    for folder in folders:
+        disk = os.statvfs(folder)
+        memory += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    return count, memory
+
+
+def _supervise(pid, control, alone, folders):
+    """Wait until the child ends, the grader says so, or a limit is passed; return the reason."""
+    own = int(Path("/proc/self/statm").read_text().split()[1])
+    ended = os.pidfd_open(pid)
+    try:
+        while True:
+            ready, _, _ = select.select([control, ended], [], [], TICK)
+            if control in ready:
+                return ""
+            if ended in ready:
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                if status >= 0:
+                    return "the process ended itself"
+                if -status == signal.SIGXCPU:
+                    return f"it used more than {CPU_SECONDS} s of computing time"
+                return f"the process died of signal {signal.Signals(-status).name}"
+            if alone:
+                count, memory = _usage(own, folders)
+                if count > PROCESSES:
+                    return f"it started more than {PROCESSES} processes"
+                if memory > MEMORY:
+                    return f"it used more than {MEMORY // GIB} GiB of memory"
+    finally:
+        os.close(ended)
+
+
+def _kill_all(alone):
+    """Kill and reap every process that the submission left behind."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if alone:  # process 1 of its own process space
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        else:
+            task = Path(f"/proc/self/task/{os.getpid()}/children")
+            for pid in task.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.001)
+    raise RuntimeError("a process could not be killed")
+
+
+def _empty(folder):
+    """Delete what is in a folder, whatever its permissions."""
+    for parent, inside, files in os.walk(folder):
+        for name in inside:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+        for name in files:
+            os.unlink(os.path.join(parent, name))
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _clean(alone, folders):
+    _kill_all(alone)
+    for folder in folders:
+        _empty(folder)
+    for kind in ("shm", "msg", "sem"):
+        table = Path("/proc/sysvipc", kind)
+        if alone and table.exists() and len(table.read_text().splitlines()) > 1:
+            raise RuntimeError("System V objects were left behind")
+
+
+def main(descriptor, scratch, modules):
+    """Serve until the grader hangs up.
+
+    descriptor: of a Unix socket. scratch: folders to empty after each submission, its home first.
+    """
+    control = socket.socket(fileno=descriptor)
+    if os.getuid() == 0 and os.getpid() == 1:  # root outside: keep nothing of it
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    alone = os.getpid() == 1
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    preload(modules or PRELOAD)
+    _prctl(PR_SET_DUMPABLE, 0)  # no submission can read or trace this process, or a sibling
+    _clean(alone, scratch)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+    gc.collect()
+    gc.freeze()
+    try:
+        _serve(control, alone, scratch)
+    except (ConnectionError, RuntimeError):
+        _kill_all(alone)  # the grader is gone
+
+
+def _serve(control, alone, scratch):
+    reply = {"ready": True}
+    while True:
+        control.send(json.dumps(reply).encode())
+        message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+        if not message:
+            return
+        if threads() != 1:
+            reply = {"failed": f"the warm process has {threads()} threads, so it must not fork"}
+            continue
+        with socket.socket(fileno=descriptors[0]) as connection:
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                _child(connection, scratch[0])
+        reason = _supervise(pid, control, alone, scratch)
+        _kill_all(alone)
+        control.send(json.dumps({"ended": reason}).encode())
+        if not control.recv(64):  # the grader has seen that it ended
+            return
+        try:
+            _clean(alone, scratch)
+            reply = {"ready": True}
+        except (OSError, RecursionError, RuntimeError) as error:
+            reply = {"failed": str(error)}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2].split(os.pathsep), sys.argv[3:])

@@ -1,0 +1,122 @@
+"""A submitted file: is it a notebook, of which chapter, and what are its code cells?"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SIZE_LIMIT = 64 << 20  # bytes
+
+
+class Unreadable(ValueError):
+    """A file cannot be graded; the message says why, in plain words."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """chapter: a slug. cells: the source of each code cell, in order."""
+
+    chapter: str
+    cells: list
+
+
+def find(folder, leave_out=()):
+    """Return the path of every notebook below `folder`, sorted.
+
+    leave_out: folders that are not searched. Jupyter's checkpoints are never searched.
+    """
+    found, left_out = [], {Path(path).resolve() for path in leave_out}
+    for path in sorted(Path(folder).iterdir()):
+        if path.name == ".ipynb_checkpoints" or path.resolve() in left_out:
+            continue
+        if path.suffix.lower() == ".ipynb":
+            found.append(path)
+        elif path.is_dir() and not path.is_symlink():
+            found += find(path, leave_out)
+    return found
+
+
+def content(path):
+    """Return the bytes of a submitted file. Raises Unreadable when there are none to have."""
+    try:
+        if path.is_symlink():
+            raise Unreadable("a link, not a file: hand in the notebook itself")
+        if path.is_dir():
+            raise Unreadable("a folder, not a file")
+        if not path.is_file():
+            raise Unreadable("not a regular file")
+        size = path.stat().st_size
+        if size > SIZE_LIMIT:
+            raise Unreadable(
+                f"too large: {size / 2**20:.0f} MiB, at most {SIZE_LIMIT >> 20} MiB are read; "
+                "clear the outputs"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from error
+
+
+def parse(content, chapters):
+    """Return the Submission in the bytes of a notebook.
+
+    chapters: the `Chapter`s by slug. The chapter is the one most of whose functions the notebook
+    defines; its metadata decide when that leaves several. Raises Unreadable.
+    """
+    if not content.strip():
+        raise Unreadable("an empty file")
+    try:
+        notebook = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Unreadable("not a notebook: its text is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not a notebook: no valid JSON ({str(error)[:80]})") from error
+    cells = _code(notebook)
+    metadata = notebook.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = _inside(metadata, "regbook", "chapter")
+    text = "\n".join(cells)
+    defined = set(re.findall(r"^[ \t]*(?:async +)?(?:def|class)\s+(\w+)|^(\w+) *=", text, re.M))
+    defined = {name for pair in defined for name in pair}
+    counts = {slug: len(defined & set(chapter.checks)) for slug, chapter in chapters.items()}
+    best = max(counts.values(), default=0)
+    likely = [slug for slug in chapters if counts[slug] == best]
+    if named in likely:
+        return Submission(named, cells)
+    if best == 0:
+        language = _inside(metadata, "kernelspec", "language") or _inside(
+            metadata, "language_info", "name"
+        )
+        if language and language.lower() != "python":
+            raise Unreadable(f"a notebook in {language[:40]}, not in Python")
+        raise Unreadable("it defines no function that an exercise of this course asks for")
+    return Submission(likely[0], cells)
+
+
+def _inside(metadata, section, key):
+    section = metadata.get(section)
+    value = section.get(key) if isinstance(section, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _code(notebook):
+    """Return the sources of the code cells of a parsed notebook, of format 3 or 4."""
+    if not isinstance(notebook, dict):
+        raise Unreadable(f"not a notebook: the file holds a {type(notebook).__name__}")
+    sheets = notebook.get("worksheets")
+    sheets = [notebook] if not isinstance(sheets, list) else sheets
+    cells = [
+        cell
+        for sheet in sheets
+        if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)
+        for cell in sheet["cells"]
+        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+    ]
+    if not cells:
+        raise Unreadable("a notebook without code cells")
+    return [_source(cell.get("source", cell.get("input", ""))) for cell in cells]
+
+
+def _source(lines):
+    if isinstance(lines, list):
+        return "".join(line for line in lines if isinstance(line, str))
+    return lines if isinstance(lines, str) else ""

@@ -1,0 +1,169 @@
+"""Values between the grader and a submission: JSON plus raw array bytes, checked before use.
+
+One frame is two lengths (8 bytes each, big-endian), a JSON text and the bytes of all arrays.
+Nothing is ever pickled, so decoding runs no code, whoever wrote the bytes.
+"""
+
+import json
+import struct
+import time
+
+import numpy as np
+
+LENGTHS = struct.Struct(">QQ")
+JSON_LIMIT = 1 << 20  # bytes
+ARRAY_LIMIT = 16 << 20  # bytes
+DEPTH_LIMIT = 20
+DTYPES = {
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+}  # fmt: skip
+
+
+class WireError(ValueError):
+    """A frame or a value that this format does not hold; the message says which."""
+
+
+def _encode(value, blobs, functions, depth=0):
+    if depth > DEPTH_LIMIT:
+        raise WireError(f"the answer is nested deeper than {DEPTH_LIMIT} levels")
+
+    def inner(item):
+        return _encode(item, blobs, functions, depth + 1)
+
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value)
+        if array.dtype == np.longdouble and array.dtype.name not in DTYPES:
+            array = array.astype(np.float64)
+        if array.dtype.name not in DTYPES:
+            raise WireError(f"arrays of {array.dtype} are not numbers")
+        kind = "array" if isinstance(value, np.ndarray) else "scalar"
+        blobs.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return {kind: [array.dtype.name, list(array.shape), len(blobs[-1])]}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is list:
+        return [inner(item) for item in value]
+    if type(value) is tuple:
+        return {"tuple": [inner(item) for item in value]}
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {"dict": {key: inner(item) for key, item in value.items()}}
+    if isinstance(value, np.random.Generator):
+        state = value.bit_generator.state
+        if state["bit_generator"] == "PCG64":
+            return {"rng": state}
+    if callable(value) and functions is not None:
+        functions.append(value)
+        return {"function": len(functions) - 1}
+    raise WireError(f"a value of type {type(value).__name__} cannot be sent")
+
+
+def encode(value, functions=None):
+    """Return the bytes of one frame that holds `value`.
+
+    value: None, a Python or NumPy number, a string, an array of numbers, `numpy.random.Generator`
+    (of `default_rng`), or lists, tuples and dicts (with string keys) of these. functions: a list
+    that collects the functions in `value`, which are sent as their index; None refuses them.
+    Raises WireError for anything else.
+    """
+    blobs = []
+    text = json.dumps(_encode(value, blobs, functions)).encode()
+    body = b"".join(blobs)
+    if len(text) > JSON_LIMIT or len(body) > ARRAY_LIMIT:
+        raise WireError("the answer is larger than 16 MiB")
+    return LENGTHS.pack(len(text), len(body)) + text + body
+
+
+class _Decoder:
+    def __init__(self, body, function):
+        self.body, self.position, self.function = body, 0, function
+
+    def array(self, described):
+        name, shape, size = described
+        if name not in DTYPES:
+            raise WireError("an array of an unknown type")
+        dtype = np.dtype(name).newbyteorder("<")
+        sizes = [size, *shape]
+        if len(shape) > 32 or not all(type(n) is int and 0 <= n <= ARRAY_LIMIT for n in sizes):
+            raise WireError("an array of an impossible shape")
+        part = self.body[self.position : self.position + size]
+        self.position += size
+        if len(part) != size or np.prod([dtype.itemsize, *shape], dtype=object) != size:
+            raise WireError("an array whose bytes do not fit its shape")
+        return np.frombuffer(part, dtype).reshape(shape).astype(np.dtype(name))
+
+    def value(self, item, depth=0):
+        if depth > DEPTH_LIMIT:
+            raise WireError("a value that is nested too deeply")
+        if isinstance(item, list):
+            return [self.value(each, depth + 1) for each in item]
+        if not isinstance(item, dict):
+            return item
+        ((kind, held),) = item.items()
+        if kind == "array":
+            return self.array(held)
+        if kind == "scalar":
+            return self.array(held)[()]
+        if kind == "tuple":
+            return tuple(self.value(each, depth + 1) for each in held)
+        if kind == "dict":
+            return {key: self.value(each, depth + 1) for key, each in held.items()}
+        if kind == "rng" and self.function:  # only towards the submission
+            generator = np.random.Generator(np.random.PCG64())
+            generator.bit_generator.state = held
+            return generator
+        if kind == "function" and self.function:
+            return self.function(held)
+        raise WireError(f"a value of the unknown kind {kind!r}")
+
+
+def decode(text, body, function=None):
+    """Return the value of a frame's two parts.
+
+    function: makes the stand-in of a sent function from its index; None refuses functions.
+    Raises WireError for anything that `encode` does not write.
+    """
+    try:
+        decoder = _Decoder(body, function)
+        value = decoder.value(json.loads(text))
+    except WireError:
+        raise
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise WireError(f"not a frame of this format: {type(error).__name__}") from error
+    if decoder.position != len(body):
+        raise WireError("bytes that belong to no array")
+    return value
+
+
+def _read(connection, size, deadline):
+    parts = bytearray()
+    while len(parts) < size:
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            connection.settimeout(left)
+        part = connection.recv(min(size - len(parts), 1 << 20))
+        if not part:
+            raise ConnectionError("the other side is gone")
+        parts += part
+    return bytes(parts)
+
+
+def receive(connection, deadline=None, function=None):
+    """Read one frame from a socket and return its value.
+
+    deadline: on the clock of `time.monotonic`, for the whole frame, however slowly it drips.
+    Raises TimeoutError, ConnectionError when the other side is gone, WireError for a bad frame.
+    """
+    text, body = LENGTHS.unpack(_read(connection, LENGTHS.size, deadline))
+    if text > JSON_LIMIT or body > ARRAY_LIMIT:
+        raise WireError("a frame larger than 16 MiB")
+    return decode(_read(connection, text, deadline), _read(connection, body, deadline), function)
+
+
+def send(connection, value, deadline=None, functions=None):
+    """Write one frame to a socket. Raises like `encode` and `receive`."""
+    frame = encode(value, functions)
+    connection.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+    connection.sendall(frame)
