@@ -19,8 +19,8 @@ help: ## list the targets
 	python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
-# The cache knows the cells of a page, not the helper module that they call.
-_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py))
+# The cache knows the cells of a page, not the helper module and the figures that they read.
+_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py)) $(wildcard benchmarks/results/*)
 	@rm -rf _build/.jupyter_cache _build/.doctrees
 	@mkdir -p _build && touch $@
 
@@ -69,7 +69,7 @@ bench: .venv/installed-test sandbox ## compare the grader with nbgrader and otte
 
 tidy: .venv/installed-test ## format code, normalise notebooks
 	ruff format regbook _ext tests benchmarks
-	ruff format --line-length 88 chapters solutions
+	ruff format --line-length 88 chapters solutions appendix
 	ruff check --fix .
 	python -m regbook.notebooks tidy
 	python -m regbook.notebooks exercises

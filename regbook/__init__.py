@@ -9,6 +9,7 @@ It holds the plumbing of the lessons and never the idea that a lesson teaches:
 - `regbook.figures`: one look, one colour per method
 - `regbook.check`: instant feedback on an exercise
 - `regbook.notebooks`: the learner's notebooks, derived from the solutions
+- `regbook.grading`: the same checks for a class, on submissions that are not trusted
 
 Importing it, or any of its modules, imports neither PyTorch nor TensorFlow. It asks TensorFlow
 to print errors of its C++ library only when they are fatal: on a machine without a GPU the first

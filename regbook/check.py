@@ -148,7 +148,8 @@ def brief(value):
     if isinstance(value, tuple):
         return f"{len(value)} values"
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {brief(item)}" for key, item in value.items())
+        items = [f"{key!r}: {brief(item)}" for key, item in list(value.items())[:5]]
+        return "; ".join(items)[:500]
     value = np.asarray(value)
     if value.ndim == 0:
         return f"{value.item():.4g}" if value.dtype.kind == "f" else str(value.item())
@@ -295,7 +296,7 @@ class Chapter:
                 except (KeyboardInterrupt, Stopped) as error:
                     stopped = "You stopped it before it finished: does a loop never end?"
                     if isinstance(error, Stopped):
-                        stopped = str(error)
+                        stopped = f"Your function was stopped: {error}"
                     outcome = Outcome(False, "an answer", "none", "endless", stopped)
                 except (Exception, SystemExit) as error:  # raised by what it returned
                     sentence = f"What your function returned raised {type(error).__name__}: {error}"

@@ -128,6 +128,9 @@ def main(arguments=None):
     except (UsageError, ReportError, SandboxError) as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{error.filename or 'A file'}: {error.strerror}. Nothing that was stored is lost.")
+        return 1
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def _exercises(root):
 
 
 def _tidy(root):
-    paths = sorted([*root.glob("solutions/*.ipynb"), *root.glob("chapters/*/*.ipynb")])
+    folders = ("solutions", "chapters/*", "appendix")
+    paths = sorted(path for folder in folders for path in root.glob(f"{folder}/*.ipynb"))
     tidied = {path: tidy(read(path)) for path in paths}  # a damaged one stops it before any write
     return [path for path, notebook in tidied.items() if write(path, notebook)]
 

@@ -134,7 +134,10 @@ def graded(data, sandbox, seed, stopped=None):
 
 def _one(path, name, store, pool, seed):
     """Grade one submission and store its result."""
-    data = content(path)
+    try:
+        data = content(path)
+    except Unreadable as error:  # it was readable a moment ago
+        return {"status": str(error)}
     sandbox = pool.free.get()
     try:
         result, storable = graded(data, sandbox, seed, pool.stopped)
@@ -152,6 +155,7 @@ def _locally(todo, store, seed, level, jobs, hidden):
     pool = _Pool(level, min(jobs, len(todo)), hidden)
     threads = ThreadPoolExecutor(len(pool.all))
     try:
+        list(threads.map(Sandbox.start, pool.all))  # a fault here is one error, not one per file
         futures = {
             threads.submit(_one, path, name, store, pool, seed): name for name, path in todo.items()
         }
@@ -204,9 +208,9 @@ def grade_folder(
             results.update(bar)
         except KeyboardInterrupt:
             complete = False
-    for name in sorted(set(paths) - set(results)):
-        known = store.load(content(paths[name]))
-        if known:
-            results[name] = known
+    for name in sorted(set(paths) - set(results)):  # finished while it was interrupted
+        with contextlib.suppress(Unreadable):
+            known = store.load(content(paths[name]))
+            results |= {name: known} if known else {}
     report.write(out, results, seed=seed, isolation=LEVELS[level])
     return results, complete

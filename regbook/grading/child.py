@@ -104,9 +104,9 @@ class Submission:
 
     def _reply(self, action):
         try:
-            value = action()
-            wire.encode(value)
-            return {"value": value}
+            reply = {"value": action()}
+            wire.encode(reply)
+            return reply
         except NotAttempted:
             return {"stub": True}
         except (AnswerError, wire.WireError) as error:
@@ -143,6 +143,8 @@ def serve(connection):
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(0)
     submission, main = None, sys.modules["__main__"]
     while True:
         try:

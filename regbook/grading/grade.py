@@ -10,6 +10,7 @@ CELL_SECONDS = 10
 CALL_SECONDS = 5
 SUBMISSION_SECONDS = 300
 VERSIONS = 20  # of one function that are looked at
+TEXT_LIMIT = 500  # characters of a message from the child
 
 
 class _Run:
@@ -66,7 +67,7 @@ class _Run:
                 request = {"do": "cell", "number": number, "source": source}
                 error = self._child.request(request, min(CELL_SECONDS, self._left())).get("error")
                 if error:
-                    self.problems[number] = str(error)
+                    self.problems[number] = _text(error)
         except Stopped as error:
             self._close()
             self._left()
@@ -86,7 +87,7 @@ class _Remote(Answer):
         if reply.get("stub") is True:
             raise NotAttempted
         if "value" not in reply:
-            raise AnswerError(str(reply.get("error")))
+            raise AnswerError(_text(reply.get("error")))
         return reply["value"]
 
     def __call__(self, *arguments):
@@ -122,6 +123,11 @@ class _RemoteModel:
 
     def configuration(self):
         return [part for part in _sequence(self._ask("configuration")) if isinstance(part, dict)]
+
+
+def _text(message):
+    """Return a message of the child as text that can be printed: it may hold anything."""
+    return "".join(c if c.isprintable() else " " for c in str(message)[:TEXT_LIMIT])
 
 
 def _sequence(value):

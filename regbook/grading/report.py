@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import html
 import io
 import json
@@ -96,9 +97,10 @@ def _cell(text):
 
 def _table(header, rows):
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # The writer quotes only what its own line end holds, so "\r" must be part of that.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerows([header, *rows])
-    return text.getvalue()
+    return text.getvalue().replace("\r\n", "\n")
 
 
 def _percent(result):
@@ -128,7 +130,8 @@ def scores(results):
 
 def feedback(name, result):
     """Return the self-contained HTML page for the learner who handed in `name`."""
-    parts = [f"<p>{html.escape(result['status'].capitalize())}.</p>"]
+    status = result["status"]
+    parts = [f"<p>{html.escape(status[:1].upper() + status[1:])}.</p>"]
     if "points" in result:
         parts = [
             f"<p><strong>{result['points']} of {result['max_points']} points</strong> "
@@ -151,6 +154,10 @@ def feedback(name, result):
 
 def feedback_path(out, name):
     """Return where the feedback page of a submission lies below a report."""
+    parts = name.encode().split(b"/")
+    if max(map(len, parts)) > 240:  # no file system takes many more
+        start = parts[-1][:50].decode(errors="ignore")
+        name = f"{start}-{hashlib.sha256(name.encode()).hexdigest()}"
     return Path(out, "feedback", f"{name}.html")
 
 

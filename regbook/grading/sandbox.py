@@ -20,6 +20,7 @@ import regbook
 from regbook.check import Stopped
 from regbook.grading import wire
 
+SCRATCH = ["/scratch", "/dev/shm"]  # where a submission can write, its home first
 SCRATCH_SIZE = 512 << 20
 START_SECONDS = 120  # to import both frameworks, on a slow and busy machine
 LEVELS = {
@@ -96,7 +97,9 @@ def _bubblewrap(hidden):
     hidden: paths that must not be seen even when they lie inside one of these.
     """
     package = Path(regbook.__file__).parent
-    seen = ["/usr", sys.prefix, sys.base_prefix, package, *sys.path]
+    # Not all of sys.path: with `python -m` it starts with the folder where the grader works.
+    packages = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    seen = ["/usr", sys.prefix, sys.base_prefix, package, *packages]
     roots = []
     for path in sorted({os.path.realpath(p) for p in map(str, seen) if os.path.isabs(p)}):
         if os.path.exists(path) and not any(_covers(root, path) for root in roots):
@@ -121,9 +124,11 @@ def _bubblewrap(hidden):
     if os.path.exists("/etc/ld.so.cache"):
         command += ["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/tmp", "/dev/shm"):
+    if not any(_covers("/tmp", root) for root in roots):  # else this Python lives there
+        command += ["--symlink", SCRATCH[0], "/tmp"]
+    for folder in SCRATCH:
         command += ["--perms", "1777", "--size", str(SCRATCH_SIZE), "--tmpfs", folder]
-    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH[0]]
 
 
 def _environment(home):
@@ -204,7 +209,7 @@ class Sandbox:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if self.level == "bubblewrap":
-            prefix, scratch = _bubblewrap(self._hidden), ["/tmp", "/dev/shm"]
+            prefix, scratch = _bubblewrap(self._hidden), SCRATCH
         else:
             self._folder = tempfile.mkdtemp(prefix="regbook-")
             prefix, scratch = [], [self._folder]

@@ -25,6 +25,8 @@ import sys
 import time
 from pathlib import Path
 
+from regbook.grading import syscalls
+
 PRELOAD = (
     "numpy", "scipy.stats", "sklearn.linear_model", "sklearn.datasets", "matplotlib.pyplot",
     "IPython.core.inputtransformer2", "torch", "keras", "regbook.check", "regbook.data",
@@ -33,9 +35,11 @@ PRELOAD = (
 GIB = 1 << 30
 MEMORY = 2 * GIB  # beyond the warm process, for all processes of a submission and its files
 PROCESSES = 64
+TASKS = 256  # processes and threads
 CPU_SECONDS = 300
 FILE_SIZE = 64 << 20
 OPEN_FILES = 256
+LOWEST = 19  # priority
 TICK = 0.05  # seconds between two looks at memory and processes
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 NOBODY = 65534
@@ -91,19 +95,27 @@ def _child(connection, home):
         os._exit(0)
 
 
-def _usage(own, folders):
-    """Return the number of processes beside this one, and the memory they and their files use."""
-    count = memory = 0
+def _usage(main, own, folders):
+    """Return the numbers of processes and of tasks beside this one, and the memory they use.
+
+    The files in `folders` count as memory. Every task but the first of the process `main` gets
+    the lowest priority, so that a submission with many cannot make the others late.
+    """
+    processes = tasks = memory = 0
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):  # it may just have ended
                 resident = int(Path(f"/proc/{name}/statm").read_text().split()[1])
                 memory += max(0, resident - own) * resource.getpagesize()
-                count += 1
+                processes += 1
+                for task in os.listdir(f"/proc/{name}/task"):
+                    tasks += 1
+                    if int(task) != main:
+                        os.setpriority(os.PRIO_PROCESS, int(task), LOWEST)
     for folder in folders:
         disk = os.statvfs(folder)
         memory += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-    return count, memory
+    return processes, tasks, memory
 
 
 def _supervise(pid, control, alone, folders):
@@ -123,9 +135,11 @@ def _supervise(pid, control, alone, folders):
                     return f"it used more than {CPU_SECONDS} s of computing time"
                 return f"the process died of signal {signal.Signals(-status).name}"
             if alone:
-                count, memory = _usage(own, folders)
-                if count > PROCESSES:
+                processes, tasks, memory = _usage(pid, own, folders)
+                if processes > PROCESSES:
                     return f"it started more than {PROCESSES} processes"
+                if tasks > TASKS:
+                    return f"it started more than {TASKS} threads"
                 if memory > MEMORY:
                     return f"it used more than {MEMORY // GIB} GiB of memory"
     finally:
@@ -192,6 +206,8 @@ def main(descriptor, scratch, modules):
     alone = os.getpid() == 1
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     preload(modules or PRELOAD)
+    if alone:
+        syscalls.refuse()
     _prctl(PR_SET_DUMPABLE, 0)  # no submission can read or trace this process, or a sibling
     _clean(alone, scratch)
     nothing = os.open(os.devnull, os.O_RDWR)

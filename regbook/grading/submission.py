@@ -1,6 +1,7 @@
 """A submitted file: is it a notebook, of which chapter, and what are its code cells?"""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,9 @@ def find(folder, leave_out=()):
 
     leave_out: folders that are not searched. Jupyter's checkpoints are never searched.
     """
-    found, left_out = [], {Path(path).resolve() for path in leave_out}
+    found, left_out = [], {os.path.realpath(path) for path in leave_out}
     for path in sorted(Path(folder).iterdir()):
-        if path.name == ".ipynb_checkpoints" or path.resolve() in left_out:
+        if path.name == ".ipynb_checkpoints" or os.path.realpath(path) in left_out:
             continue
         if path.suffix.lower() == ".ipynb":
             found.append(path)

@@ -14,6 +14,7 @@ LENGTHS = struct.Struct(">QQ")
 JSON_LIMIT = 1 << 20  # bytes
 ARRAY_LIMIT = 16 << 20  # bytes
 DEPTH_LIMIT = 20
+AXES_LIMIT = 32
 DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64",
@@ -37,6 +38,8 @@ def _encode(value, blobs, functions, depth=0):
             array = array.astype(np.float64)
         if array.dtype.name not in DTYPES:
             raise WireError(f"arrays of {array.dtype} are not numbers")
+        if array.ndim > AXES_LIMIT:
+            raise WireError(f"an array has more than {AXES_LIMIT} dimensions")
         kind = "array" if isinstance(value, np.ndarray) else "scalar"
         blobs.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return {kind: [array.dtype.name, list(array.shape), len(blobs[-1])]}
@@ -67,7 +70,11 @@ def encode(value, functions=None):
     Raises WireError for anything else.
     """
     blobs = []
-    text = json.dumps(_encode(value, blobs, functions)).encode()
+    described = _encode(value, blobs, functions)
+    try:
+        text = json.dumps(described).encode()
+    except ValueError as error:  # Python refuses to write it
+        raise WireError("an integer of more than 4300 digits cannot be sent") from error
     body = b"".join(blobs)
     if len(text) > JSON_LIMIT or len(body) > ARRAY_LIMIT:
         raise WireError("the answer is larger than 16 MiB")
@@ -84,7 +91,9 @@ class _Decoder:
             raise WireError("an array of an unknown type")
         dtype = np.dtype(name).newbyteorder("<")
         sizes = [size, *shape]
-        if len(shape) > 32 or not all(type(n) is int and 0 <= n <= ARRAY_LIMIT for n in sizes):
+        if len(shape) > AXES_LIMIT or not all(
+            type(n) is int and 0 <= n <= ARRAY_LIMIT for n in sizes
+        ):
             raise WireError("an array of an impossible shape")
         part = self.body[self.position : self.position + size]
         self.position += size
