@@ -8,7 +8,8 @@ import pytest
 from regbook.notebooks import CHECKED, read, tidy, to_text
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted([*ROOT.glob("chapters/*/*.ipynb"), *ROOT.glob("solutions/*.ipynb")])
+FOLDERS = ("chapters/*", "solutions", "appendix")
+NOTEBOOKS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.ipynb"))
 LESSONS = sorted(ROOT.glob("chapters/*/lesson.ipynb"))
 SECTIONS = [
     "Motivation",
