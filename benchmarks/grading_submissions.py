@@ -98,8 +98,9 @@ RIGHT = {
         "    return torch.from_numpy(x) * draw_mask(x.shape, keep) / keep",
         "torch.manual_seed(7)\nx = torch.tensor(x)\n"
         "return torch.where(torch.rand_like(x) < rate, torch.zeros_like(x), x / (1 - rate))",
-        "x = torch.as_tensor(x)\nrows = []\nfor row in x:\n"
-        "    rows.append(row * (torch.rand(len(row)) >= rate))\nreturn torch.stack(rows) / (1 - rate)",
+        "rows = []\nfor row in torch.as_tensor(x):\n"
+        "    rows.append(row * (torch.rand(len(row)) >= rate))\n"
+        "return torch.stack(rows) / (1 - rate)",
         "mask = np.random.default_rng().random(x.shape) >= rate\nreturn x * mask / (1 - rate)",
     ],
     "batch_norm": [
@@ -111,10 +112,10 @@ RIGHT = {
         "return ops.cast(gamma, 'float32') * x_hat + ops.cast(beta, 'float32')",
         "x_hat = ops.subtract(x, ops.mean(x, axis=0)) / ops.sqrt(ops.var(x, axis=0) + eps)\n"
         "return ops.add(ops.multiply(gamma, x_hat), beta)",
-        "mean, variance = ops.moments(ops.convert_to_tensor(x), axes=0)\n"
+        "x, gamma, beta = map(ops.convert_to_tensor, (x, gamma, beta))\n"
+        "mean, variance = ops.moments(x, axes=0)\n"
         "return ops.batch_normalization(\n"
-        "    ops.convert_to_tensor(x), mean, variance, axis=-1, offset=ops.convert_to_tensor(beta),\n"
-        "    scale=ops.convert_to_tensor(gamma), epsilon=eps,\n)",
+        "    x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=eps\n)",
         "def standardize(x, eps):\n    mean = ops.mean(x, axis=0, keepdims=True)\n"
         "    return (x - mean) * ops.rsqrt(ops.var(x, axis=0, keepdims=True) + eps)\n\n\n"
         "def batch_norm(x, gamma, beta, eps):\n"
@@ -166,12 +167,17 @@ STUB = {name: ["# YOUR CODE HERE\nraise NotImplementedError"] for name in QUESTI
 RAISES = {
     "l2_penalty": ["return lam * sum(w.square().sum() for w in weights)"],
     "inverted_dropout": ["return torch.nn.Dropot(rate)(torch.as_tensor(x))"],
-    "batch_norm": ["mean = ops.mean(x, axis=0)\nreturn gamma * (x - mean) / sqrt(var + eps) + beta"],
+    "batch_norm": [
+        "mean = ops.mean(x, axis=0)\nreturn gamma * (x - mean) / sqrt(var + eps) + beta"
+    ],
 }
 ANSWERS = {"r": RIGHT, "w": WRONG, "s": STUB, "e": RAISES}
 
 # One letter for each question. The next 16 submissions turn the letters round.
-PATTERN = "rrr rwr rrr wrr rrr rrw rrr wwr rrs rrr www rrr err rrr rww rss".split()
+PATTERN = [
+    "rrr", "rwr", "rrr", "wrr", "rrr", "rrw", "rrr", "wwr",
+    "rrs", "rrr", "www", "rrr", "err", "rrr", "rww", "rss",
+]  # fmt: skip
 SCRATCH = [
     "print(l2_penalty([np.ones((2, 2)), np.zeros(3)], 0.1))",
     "print(inverted_dropout(np.ones((2, 4)), 0.5))",
@@ -299,5 +305,5 @@ def otter_test(name):
     return (
         "from otter.test_files import test_case\n\nOK_FORMAT = False\n"
         f'name = "{name}"\npoints = 1\n\n\n'
-        f'@test_case(points=1)\ndef test({name}):\n{body}\n'
+        f"@test_case(points=1)\ndef test({name}):\n{body}\n"
     )

@@ -126,7 +126,8 @@ def normalizes_each_column(answer, rng):
             "You normalized each row: the batch is axis 0.",
         ),
     ]
-    return compare(answer(x, gamma, beta, EPS), gamma * (x - mean) / np.sqrt(var + EPS) + beta, wrong)
+    expected = gamma * (x - mean) / np.sqrt(var + EPS) + beta
+    return compare(answer(x, gamma, beta, EPS), expected, wrong)
 
 
 @chapter.check(
