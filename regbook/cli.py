@@ -86,7 +86,7 @@ def _check(arguments):
 
 
 def _conclude(results, out):
-    failed = [name for name, result in results.items() if "points" not in result]
+    failed = sorted(name for name, result in results.items() if "points" not in result)
     print(f"{len(results) - len(failed)} graded, {len(failed)} could not be graded.")
     for name in failed[:10]:
         print(f"  {name}: {results[name]['status']}")

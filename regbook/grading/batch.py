@@ -61,7 +61,7 @@ class Store:
 
 def display_name(path, folder):
     """Return the name of a submission: its path below the folder, in printable characters."""
-    name = path.relative_to(folder).as_posix()
+    name = path.relative_to(folder).as_posix().replace("\\", "\\\\")  # no two become the same
     name = name.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 

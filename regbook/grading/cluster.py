@@ -9,10 +9,11 @@ Source: https://distributed.dask.org, "Client" and "Serialization".
 
 import json
 import threading
+import time
 
 from regbook.grading.batch import UsageError, graded
 from regbook.grading.sandbox import Sandbox, SandboxError, level_for
-from regbook.grading.submission import content
+from regbook.grading.submission import Unreadable, content
 
 CHUNK = 100  # submissions at most
 CHUNK_BYTES = 32 << 20  # after which a chunk takes no further submission
@@ -43,16 +44,23 @@ def grade_chunk(chunk, seed, trust):
         return json.dumps({"error": str(error)}).encode()
 
 
-def _chunks(todo, size):
-    """Yield (names, contents), reading the files only when their turn comes."""
-    names, contents, left = [], [], len(todo)
+def _chunks(todo, size, unreadable):
+    """Yield (names, contents), reading the files only when their turn comes.
+
+    unreadable: gets the results of files that were readable a moment ago.
+    """
+    names, contents = [], []
     for name, path in todo.items():
-        names.append(name)
-        contents.append(content(path))
-        left -= 1
-        if not left or len(names) == size or sum(map(len, contents)) > CHUNK_BYTES:
+        try:
+            contents.append(content(path))
+            names.append(name)
+        except Unreadable as error:
+            unreadable[name] = {"status": str(error)}
+        if len(names) == size or sum(map(len, contents)) > CHUNK_BYTES:
             yield names, contents
             names, contents = [], []
+    if names:
+        yield names, contents
 
 
 def grade_on_cluster(address, todo, store, seed, trust):
@@ -75,11 +83,21 @@ def grade_on_cluster(address, todo, store, seed, trust):
         threads = sum(client.nthreads().values())
         if not threads:
             raise UsageError(f"The dask cluster at {address} has no workers.")
-        chunks = _chunks(todo, max(1, min(CHUNK, len(todo) // (4 * threads))))
+        unreadable = {}
+        chunks = _chunks(todo, max(1, min(CHUNK, len(todo) // (4 * threads))), unreadable)
         running, coming = {}, as_completed()
 
+        def scatter(data):
+            for last in (*[False] * (TRIES - 1), True):
+                try:
+                    return client.scatter(data, hash=False)
+                except OSError as error:  # the worker that was to keep it is dying
+                    if last:
+                        raise SandboxError(f"The cluster takes no work: {error}") from error
+                    time.sleep(1)
+
         def send(names, contents, tries):
-            data = client.scatter(_pack(contents), hash=False)
+            data = scatter(_pack(contents))
             future = client.submit(grade_chunk, data, seed, trust, pure=False)
             running[future] = names, contents, tries
             coming.add(future)
@@ -93,12 +111,14 @@ def grade_on_cluster(address, todo, store, seed, trust):
             send_next()
         for future in coming:
             names, contents, tries = running.pop(future)
-            if future.status != "finished":  # its worker died, and the chunk with it
+            try:
+                results = json.loads(future.result())
+            except Exception as error:  # its worker failed, and the chunk or its result with it
                 if tries == TRIES:
-                    raise SandboxError(f"{TRIES} workers of the cluster died, one after another")
+                    sentence = f"{TRIES} workers of the cluster failed in turn: {error}"
+                    raise SandboxError(sentence) from error
                 send(names, contents, tries + 1)
                 continue
-            results = json.loads(future.result())
             if isinstance(results, dict):
                 raise SandboxError(results["error"])
             for name, data, (result, storable) in zip(names, contents, results, strict=True):
@@ -106,3 +126,4 @@ def grade_on_cluster(address, todo, store, seed, trust):
                     store.save(name, data, result)
                 yield name, result
             send_next()
+        yield from unreadable.items()

@@ -1,0 +1,233 @@
+"""The tables and pages hold every submission, escaped, whole at every moment, always the same."""
+
+import csv
+import io
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from regbook.check import Outcome, Report, Row
+from regbook.grading import report as report_module
+from regbook.grading.report import (
+    ReportError,
+    exercise_status,
+    feedback,
+    feedback_path,
+    merge,
+    scores,
+    summary,
+    write,
+    write_whole,
+)
+
+SCRIPT = "<script>alert('&\"')</script>"
+
+
+def row(passed=True, received="1", hint=""):
+    outcome = Outcome(passed, "1", received, "" if passed else "error", hint)
+    return Row("is_one", "is <1>", outcome, 2 if passed else 0, 2, "more")
+
+
+def graded(*exercises, status="graded", problems=(), chapter="07_l2_weight_decay"):
+    reports = [Report(f"exercise{i}", list(rows), 2 * max(1, len(rows)))
+               for i, rows in enumerate(exercises)]  # fmt: skip
+    return {
+        "status": status, "chapter": chapter, "points": sum(r.points for r in reports),
+        "max_points": sum(r.max_points for r in reports), "problems": dict(problems),
+        "exercises": [asdict(r) for r in reports],
+    }  # fmt: skip
+
+
+FULL, HALF, NONE = graded([row()]), graded([row(), row(False)]), graded([], [row(), row()])
+BROKEN = {"status": "not a notebook: no valid JSON (x)"}
+RESULTS = {"b/x.ipynb": HALF, "a.ipynb": FULL, "c.ipynb": NONE, 'd,e "f".ipynb': BROKEN}
+
+
+def files(out):
+    found = (path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in found}
+
+
+def test_summary_has_one_row_per_submission():
+    assert summary(RESULTS).splitlines() == [
+        "submission,chapter,points,max_points,percent,status",
+        "a.ipynb,07_l2_weight_decay,2,2,100.0,graded",
+        "b/x.ipynb,07_l2_weight_decay,2,4,50.0,graded",
+        "c.ipynb,07_l2_weight_decay,4,6,66.7,graded",
+        '"d,e ""f"".ipynb",,,,,not a notebook: no valid JSON (x)',
+    ]
+    assert summary({}) == "submission,chapter,points,max_points,percent,status\n"
+
+
+def test_scores_have_one_row_per_exercise():
+    assert scores(RESULTS).splitlines() == [
+        "submission,chapter,exercise,points,max_points,status",
+        "a.ipynb,07_l2_weight_decay,exercise0,2,2,full marks",
+        "b/x.ipynb,07_l2_weight_decay,exercise0,2,4,1 of 2 checks passed",
+        "c.ipynb,07_l2_weight_decay,exercise0,0,2,not attempted",
+        "c.ipynb,07_l2_weight_decay,exercise1,4,4,full marks",
+    ]
+    assert exercise_status(Report("x", [row(False)], 2)) == "0 of 1 checks passed"
+
+
+def test_chapter_without_points_has_no_percent():
+    empty = graded([row()]) | {"points": 0, "max_points": 0}
+    assert summary({"a": empty}).endswith(",0,0,,graded\n")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_name_is_a_formula_for_a_spreadsheet(start):
+    name = f"{start}cmd|' /C calc'!A0.ipynb"
+    for table in (summary, scores):
+        (_, *rows) = csv.reader(io.StringIO(table({name: FULL}), newline=""))
+        assert [cells[0] for cells in rows] == [f"'{name}"]
+
+
+def test_no_status_is_read_as_another_row():
+    forged = {"status": "a notebook in x\ry.ipynb,07,99,99,100.0,graded\n=1+1, not in Python"}
+    (_, cells) = csv.reader(io.StringIO(summary({"a.ipynb": forged}), newline=""))
+    assert cells == ["a.ipynb", "", "", "", "", forged["status"]]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        graded([row(False, received=SCRIPT, hint=SCRIPT)], problems={"1": SCRIPT}),
+        graded([row()], chapter=SCRIPT),
+        {"status": f"could not be graded ({SCRIPT})"},
+    ],
+)
+def test_page_shows_the_learners_text_as_text(result):
+    page = feedback(f"{SCRIPT}.ipynb", result)
+    assert "<script" not in page.lower()
+    assert page.count("&lt;script&gt;alert(&#x27;&amp;&quot;&#x27;)") >= 3
+
+
+def test_page_is_complete_and_needs_nothing_else():
+    page = feedback("a.ipynb", HALF | {"problems": {"3": "ValueError: no (line 2 of the cell)"}})
+    assert page.startswith("<!DOCTYPE html>\n<html lang=")
+    assert '<meta charset="utf-8">' in page
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?://|src=|href=|@import|url\(|<script|<iframe", page)
+    assert "<h1>Feedback on a.ipynb</h1>" in page
+    assert "2 of 4 points</strong> (50.0 %)" in page
+    assert "<li>Code cell 3: ValueError: no (line 2 of the cell)</li>" in page
+    assert page.count("<tr") == 3
+    for tag in ("div", "table", "p", "ul", "li", "h1", "h2", "main", "body", "html"):
+        assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+
+
+def test_page_of_what_could_not_be_graded_says_why():
+    page = feedback("d.ipynb", BROKEN)
+    assert "<p>Not a notebook: no valid JSON (x).</p>" in page
+    assert "points" not in page.partition("</style>")[2]
+
+
+def test_page_is_written_below_the_report_whatever_the_name(tmp_path):
+    names = ["a.ipynb", "b/c/d.ipynb", "x" * 255, "\N{ROCKET}" * 63, "é" * 250 + "/a.ipynb",
+             "\\ud800 \\x1b.ipynb", "a b'\".ipynb"]  # fmt: skip
+    paths = [feedback_path(tmp_path, name) for name in names]
+    assert len(set(paths)) == len(names)
+    for path in paths:
+        assert path.is_relative_to(tmp_path / "feedback")
+        write_whole(path, "page")
+    assert paths[1] == tmp_path / "feedback/b/c/d.ipynb.html"
+    assert len(list(tmp_path.rglob("*.html"))) == len(names)
+
+
+def test_text_that_is_not_unicode_is_written_all_the_same(tmp_path):
+    write_whole(tmp_path / "new/x", "a\ud800b\N{CHECK MARK}")
+    assert (tmp_path / "new/x").read_text() == "a\\ud800b\N{CHECK MARK}"
+    assert (tmp_path / "new/x").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("step", ["fdopen", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch, step, error):
+    path = tmp_path / "x.json"
+    write_whole(path, "old")
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(report_module.os, step, fails)
+    with pytest.raises(type(error)):
+        write_whole(path, "new")
+    monkeypatch.undo()
+    assert files(tmp_path) == {"x.json": b"old"}
+    write_whole(path, "new")
+    assert files(tmp_path) == {"x.json": b"new"}
+
+
+def test_file_is_whole_while_it_is_replaced(tmp_path, monkeypatch):
+    """At the moment before the exchange the old one is there, complete, and the new one too."""
+    path, seen = tmp_path / "x", []
+    write_whole(path, "old")
+    replace = os.replace
+
+    def look(source, target):
+        seen.append((path.read_text(), Path(source).read_text(), os.path.dirname(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(report_module.os, "replace", look)
+    write_whole(path, "new")
+    assert seen == [("old", "new", str(tmp_path))]
+    assert path.read_text() == "new"
+
+
+def store(out, results, seed=3, isolation="bubblewrap"):
+    write(out, results, seed=seed, isolation=isolation)
+    for name, result in results.items():
+        write_whole(feedback_path(out, name), feedback(name, result))
+    return out
+
+
+def test_same_results_in_any_order_give_the_same_bytes(tmp_path):
+    store(tmp_path / "a", RESULTS)
+    store(tmp_path / "b", dict(reversed(RESULTS.items())))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    stored = json.loads((tmp_path / "a/report.json").read_text())
+    assert stored == {"seed": 3, "isolation": "bubblewrap", "submissions": RESULTS}
+
+
+def test_shards_join_to_the_bytes_of_the_whole(tmp_path):
+    whole = store(tmp_path / "whole", RESULTS)
+    shards = [store(tmp_path / f"{i}", {name: RESULTS[name] for name in names})
+              for i, names in enumerate([["c.ipynb", "a.ipynb"], [], ["b/x.ipynb"],
+                                         ['d,e "f".ipynb', "a.ipynb"]])]  # fmt: skip
+    assert merge(shards, tmp_path / "joined") == RESULTS
+    assert files(tmp_path / "joined") == files(whole)
+    assert merge([*shards, whole], shards[0]) == RESULTS  # into one of them
+    assert files(shards[0]) == files(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "holds no report.json: No such file or directory"),
+        ("", "report.json is damaged"),
+        ('{"seed": 3, "isolation": "bubblewrap", "submis', "report.json is damaged"),
+        ("[]", "report.json is damaged"),
+        ("{}", "report.json is damaged: 'seed'"),
+        ('{"seed": 3, "isolation": "bubblewrap", "submissions": []}', "report.json is damaged"),
+        ('{"seed": 3, "isolation": [], "submissions": {}}', "report.json is damaged"),
+        ('{"seed": 4, "isolation": "bubblewrap", "submissions": {}}', "different settings"),
+        ('{"seed": 3, "isolation": "fork", "submissions": {}}', "different settings"),
+        (
+            '{"seed": 3, "isolation": "bubblewrap", "submissions": {"a.ipynb": {"status": "x"}}}',
+            "the reports disagree about a.ipynb: grade it again",
+        ),
+    ],
+)
+def test_reports_that_do_not_fit_are_not_joined(tmp_path, text, sentence):
+    whole, other = store(tmp_path / "whole", RESULTS), tmp_path / "other"
+    if text is not None:
+        write_whole(other / "report.json", text)
+    with pytest.raises(ReportError, match=sentence):
+        merge([whole, other], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()

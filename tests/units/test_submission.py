@@ -1,0 +1,243 @@
+"""Every file that is handed in is found, and read or refused with a reason in plain words."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from regbook.check import Chapter, load_chapters
+from regbook.grading import submission
+from regbook.grading.submission import Unreadable, content, find, parse
+
+
+def chapter(slug, *names):
+    made = Chapter(slug)
+    for name in names:
+
+        def found(answer, rng):
+            """is there"""
+
+        made.check(name, hint="a", more="b")(found)
+    return made
+
+
+CHAPTERS = {
+    made.slug: made
+    for made in (
+        chapter("01_scales", "scale", "shift", "both"),
+        chapter("02_norms", "norm", "unit", "both"),
+    )
+}
+SCALE, NORM, BOTH = (f"def {name}(x):\n    return x" for name in ("scale", "norm", "both"))
+
+
+def notebook(*sources, chapter=None, **metadata):
+    """Return the parsed JSON of a notebook of format 4."""
+    metadata |= {"regbook": {"chapter": chapter}} if chapter else {}
+    cells = [{"cell_type": "code", "source": source} for source in sources]
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def parsed(book):
+    data = book if isinstance(book, bytes) else json.dumps(book).encode()
+    return parse(data, CHAPTERS)
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+def names(folder, **options):
+    return [path.relative_to(folder).as_posix() for path in find(folder, **options)]
+
+
+def test_notebooks_are_found_at_any_depth_sorted(tmp_path):
+    touch(tmp_path, "b.ipynb", "a/deep/er/x.ipynb", "a/b.IPYNB", "c.Ipynb", ".hidden/h.ipynb")
+    touch(tmp_path, "notes.txt", "a/b.py", "ipynb", "x.ipynb.bak", "y.ipynb~")
+    touch(tmp_path, ".ipynb_checkpoints/b-checkpoint.ipynb", "a/.ipynb_checkpoints/x.ipynb")
+    found = [".hidden/h.ipynb", "a/b.IPYNB", "a/deep/er/x.ipynb", "b.ipynb", "c.Ipynb"]
+    assert names(tmp_path) == found
+
+
+def test_report_inside_the_submissions_is_left_out(tmp_path):
+    touch(tmp_path, "a.ipynb", "report/feedback/a.ipynb", "report2/b.ipynb")
+    assert names(tmp_path, leave_out=[tmp_path / "report"]) == ["a.ipynb", "report2/b.ipynb"]
+    (tmp_path / "link").symlink_to(tmp_path / "report")
+    away = os.path.relpath(tmp_path / "link")
+    assert names(tmp_path, leave_out=[away]) == ["a.ipynb", "report2/b.ipynb"]
+
+
+def test_links_are_listed_as_submissions_and_never_followed(tmp_path):
+    touch(tmp_path, "in/a.ipynb", "out/b.ipynb")
+    folder = tmp_path / "in"
+    (folder / "link.ipynb").symlink_to(tmp_path / "out/b.ipynb")
+    (folder / "dangling.ipynb").symlink_to("nowhere")
+    (folder / "loop.ipynb").symlink_to("loop.ipynb")
+    (folder / "outside").symlink_to(tmp_path / "out")
+    (folder / "up").symlink_to(folder)
+    assert names(folder) == ["a.ipynb", "dangling.ipynb", "link.ipynb", "loop.ipynb"]
+    for name in ("dangling", "link", "loop"):
+        with pytest.raises(Unreadable, match="a link, not a file: hand in the notebook itself"):
+            content(folder / f"{name}.ipynb")
+
+
+def test_folder_named_like_a_notebook_is_a_submission_that_cannot_be_read(tmp_path):
+    touch(tmp_path, "a.ipynb/b.ipynb")
+    assert names(tmp_path) == ["a.ipynb"]
+    with pytest.raises(Unreadable, match="a folder, not a file"):
+        content(tmp_path / "a.ipynb")
+
+
+def test_content_is_the_bytes_or_a_reason(tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(b"\x00\xff" * 4)
+    assert content(path) == b"\x00\xff" * 4
+    monkeypatch.setattr(submission, "SIZE_LIMIT", 1 << 20)
+    with path.open("ab") as file:
+        file.truncate(1 << 20)
+        assert len(content(path)) == 1 << 20
+        file.truncate(3 << 20)
+    with pytest.raises(Unreadable, match="too large: 3 MiB, at most 1 MiB are read; clear"):
+        content(path)
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    with pytest.raises(Unreadable, match="not a regular file"):
+        content(tmp_path / "pipe.ipynb")
+    with pytest.raises(Unreadable, match="not a regular file"):
+        content(tmp_path / "gone.ipynb")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(tmp_path / "s.ipynb"))
+        with pytest.raises(Unreadable, match="not a regular file"):
+            content(tmp_path / "s.ipynb")
+
+
+def test_unreadable_file_says_why(tmp_path, monkeypatch):
+    touch(tmp_path, "a.ipynb")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "read_bytes", refused)
+    with pytest.raises(Unreadable, match="cannot be read: Permission denied"):
+        content(tmp_path / "a.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("sources", "named", "slug"),
+    [
+        ([SCALE], None, "01_scales"),
+        ([NORM], None, "02_norms"),
+        ([SCALE, NORM, "def unit(x): ..."], None, "02_norms"),  # most of its functions
+        ([SCALE], "02_norms", "01_scales"),  # the functions decide, not the metadata
+        ([SCALE], "99_unknown", "01_scales"),
+        ([BOTH], "02_norms", "02_norms"),  # the metadata decide between equals
+        ([BOTH], "01_scales", "01_scales"),
+        ([BOTH], None, "01_scales"),
+        (["print('nothing')"], "02_norms", "02_norms"),
+        (["norm = lambda x: x"], None, "02_norms"),
+        (["class norm:\n    pass"], None, "02_norms"),
+        (["async def norm(x): ..."], None, "02_norms"),
+        (["if True:\n    def norm(x):\n        return x"], None, "02_norms"),
+        (["%%time\ndef norm(x):\n    return x"], None, "02_norms"),
+        (["def norm(x:\n    this is no Python"], None, "02_norms"),
+        (["normal = 1\nscale = 2\nnorm == 3"], None, "01_scales"),
+        (["# def norm(x)\nprint(norm)\nunit(norm)\ndef scale(x): ..."], None, "01_scales"),
+    ],
+)
+def test_chapter_is_recognised_by_the_functions(sources, named, slug):
+    assert parsed(notebook(*sources, chapter=named)) == submission.Submission(slug, sources)
+
+
+def test_no_exercise_of_the_book_has_the_name_of_another():
+    """Else the functions would not tell the chapter."""
+    names = [name for chapter in load_chapters().values() for name in chapter.checks]
+    assert len(names) == len(set(names)) > 5
+
+
+def test_notebooks_of_the_book_are_recognised():
+    root = Path(__file__).parents[2]
+    for slug, made in load_chapters().items():
+        for path in (root / "solutions" / f"{slug}.ipynb", root / "chapters" / slug):
+            path = path / "exercises.ipynb" if path.suffix == "" else path
+            assert parse(path.read_bytes(), {slug: made, **CHAPTERS}).chapter == slug
+            assert parse(path.read_bytes(), load_chapters()).chapter == slug
+
+
+def test_older_formats_are_read():
+    code = [nbformat.v3.new_code_cell(SCALE), nbformat.v3.new_code_cell(NORM)]
+    text = nbformat.v3.new_text_cell("markdown", "def norm(x): ...")
+    sheets = [nbformat.v3.new_worksheet(cells=[code[0], text]),
+              nbformat.v3.new_worksheet(cells=[code[1]])]  # fmt: skip
+    old = nbformat.v3.new_notebook(worksheets=sheets)
+    assert parsed(dict(old)) == submission.Submission("01_scales", [SCALE, NORM])
+    assert parsed(notebook(SCALE) | {"nbformat": 5}).cells == [SCALE]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_text_survives_with_and_without_a_byte_order_mark(encoding):
+    source = f"{SCALE}  # λ 𝜆 \x00"
+    data = json.dumps(notebook(source), ensure_ascii=False).encode(encoding)
+    assert parsed(data).cells == [source]
+
+
+def test_sources_of_any_form_become_text():
+    cells = [
+        {"cell_type": "code", "source": [SCALE[:5], SCALE[5:]]},
+        {"cell_type": "code", "source": ["x = 1\n", 7, None, "y = 2"]},
+        {"cell_type": "code", "source": {"odd": 1}},
+        {"cell_type": "code"},
+        {"cell_type": "code", "source": None},
+        {"cell_type": "markdown", "source": NORM},
+        {"cell_type": "raw", "source": NORM},
+        {"source": NORM},
+        "text",
+        None,
+    ]
+    read = parsed({"cells": cells, "metadata": "odd"})
+    assert read == submission.Submission("01_scales", [SCALE, "x = 1\ny = 2", "", "", ""])
+
+
+@pytest.mark.parametrize(
+    ("book", "sentence"),
+    [
+        (b"", "an empty file"),
+        (b" \n\t", "an empty file"),
+        (b"PK\x03\x04\xff\xfe", "not a notebook: its text is not UTF-8"),
+        (json.dumps(notebook(SCALE)).encode("utf-16"), "not a notebook: its text is not UTF-8"),
+        (b"hello", "no valid JSON"),
+        (json.dumps(notebook(SCALE)).encode()[:-4], "no valid JSON"),
+        (b"[" * 100_000, "no valid JSON"),
+        (b"9" * 5000, "no valid JSON"),
+        ([], "the file holds a list"),
+        ("text", "the file holds a str"),
+        (b"null", "the file holds a NoneType"),
+        ({}, "a notebook without code cells"),
+        ({"cells": None}, "a notebook without code cells"),
+        ({"cells": {"cell_type": "code"}}, "a notebook without code cells"),
+        ({"worksheets": [None, {"cells": 3}]}, "a notebook without code cells"),
+        (notebook(), "a notebook without code cells"),
+        (notebook("x = 1"), "no function that an exercise of this course asks for"),
+        (notebook("x = 1", chapter="99_unknown"), "no function that an exercise"),
+        (notebook("x <- 1", kernelspec={"language": "R"}), "a notebook in R, not in Python"),
+        (notebook("x", language_info={"name": "julia"}), "a notebook in julia, not in Python"),
+        (notebook("x", kernelspec={"language": "Python"}), "no function that an exercise"),
+        (notebook("x", kernelspec=[1], language_info={"name": 7}), "no function that an"),
+        (notebook("x", regbook={"chapter": ["01_scales"]}), "no function that an exercise"),
+    ],
+    ids=lambda value: f"{value}"[:40],
+)
+def test_what_is_no_submission_gets_a_reason(book, sentence):
+    with pytest.raises(Unreadable, match=sentence):
+        parsed(book)
+
+
+def test_reasons_are_short_enough_for_a_table():
+    for book in (b"{" + b"x" * 10**6, notebook("x", kernelspec={"language": "y" * 10**6})):
+        with pytest.raises(Unreadable) as caught:
+            parsed(book)
+        assert len(str(caught.value)) < 200
