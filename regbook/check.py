@@ -208,7 +208,8 @@ def _form_fault(received, expected):
 
 def _unstacked(received, expected):
     """Split a stacked array where a tuple is expected: equal shapes in a list are as good."""
-    if isinstance(expected, tuple) and isinstance(received, np.ndarray) and received.ndim:
+    stacked = isinstance(received, np.ndarray) and received.ndim
+    if isinstance(expected, tuple) and stacked and len(received) == len(expected):
         return tuple(received)
     return received
 

@@ -65,17 +65,17 @@ class Submission:
         self.current = "a cell"
 
     def _execute(self, source):
-        exec(compile(source, self.current, "exec"), self.space)
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        plain = TransformerManager().transform_cell(source)
+        linecache.cache[self.current] = (len(plain), None, plain.splitlines(True), self.current)
+        exec(compile(plain, self.current, "exec"), self.space)
 
     def cell(self, number, source):
         """Run one cell; return None or what went wrong, in a sentence."""
-        from IPython.core.inputtransformer2 import TransformerManager
-
         self.current = f"cell {number}"
         try:
-            plain = TransformerManager().transform_cell(source)
-            linecache.cache[self.current] = (len(plain), None, plain.splitlines(True), self.current)
-            self._execute(plain)
+            self._execute(source)
         except BaseException as error:
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
                      if f.filename == self.current]  # fmt: skip
@@ -151,7 +151,7 @@ def serve(connection):
             request = wire.receive(connection, function=_callback(connection))
         except ConnectionError:
             break
-        match request["do"]:
+        match request.get("do"):
             case "open":
                 submission = Submission(request["names"])
                 sys.modules["__main__"] = submission.module
@@ -165,5 +165,7 @@ def serve(connection):
                 reply = submission.call(*parts)
             case "method":
                 reply = submission.method(request["model"], request["name"], request["arguments"])
-        wire.send(connection, reply)
+            case _:  # the answer to a callback that nobody waits for
+                continue
+        wire.send(connection, {**reply, "id": request["id"]})
     sys.modules["__main__"] = main

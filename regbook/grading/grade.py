@@ -1,5 +1,6 @@
 """One submission, graded: its cells run in the sandbox, the checks ask it from here."""
 
+import re
 import time
 from dataclasses import asdict
 
@@ -126,8 +127,9 @@ class _RemoteModel:
 
 
 def _text(message):
-    """Return a message of the child as text that can be printed: it may hold anything."""
-    return "".join(c if c.isprintable() else " " for c in str(message)[:TEXT_LIMIT])
+    """Return a message as text that can be printed, and that is the same in every run."""
+    text = re.sub(" at 0x[0-9a-f]+", "", str(message))[:TEXT_LIMIT]
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _sequence(value):
@@ -152,7 +154,7 @@ def grade(content, sandbox, seed):
     try:
         submission = parse(content, chapters)
     except Unreadable as error:
-        return {"status": str(error)}
+        return {"status": _text(error)}
     chapter = chapters[submission.chapter]
     with _Run(sandbox, submission.cells, list(chapter.checks)) as run:
         reports = [_report(run, chapter, name, seed) for name in chapter.checks]

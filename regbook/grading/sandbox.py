@@ -117,10 +117,12 @@ def _bubblewrap(hidden):
         for parent in reversed(Path(root).parents[:-1]):  # bubblewrap would close them to others
             command += ["--perms", "0755", "--dir", str(parent)]
         command += ["--ro-bind", root, root]
-    for path in [package / "checks", *hidden]:
-        path = os.path.realpath(path)
-        if any(_covers(root, path) for root in roots) and os.path.isdir(path):
-            command += ["--tmpfs", path]
+    covered = [os.path.realpath(path) for path in (package / "checks", *hidden)]
+    covered = [p for p in covered if any(_covers(root, p) for root in roots) and os.path.isdir(p)]
+    for path in covered:
+        command += ["--tmpfs", path]
+    for path in covered:  # one may lie in another
+        command += ["--remount-ro", path]
     if os.path.exists("/etc/ld.so.cache"):
         command += ["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     command += ["--proc", "/proc", "--dev", "/dev"]
@@ -157,15 +159,18 @@ class Child:
 
         Functions in `message` stay here: the submission calls them through the connection.
         """
-        functions = []
+        functions, number = [], secrets.randbits(50)  # no reply can be sent before its question
         deadline = time.monotonic() + seconds
         try:
-            wire.send(self._connection, message, deadline, functions)
+            wire.send(self._connection, {**message, "id": number}, deadline, functions)
             while True:
                 reply = wire.receive(self._connection, deadline)
                 if not isinstance(reply, dict):
                     raise wire.WireError("not a reply")
                 if "callback" not in reply:
+                    answered = reply.get("id")
+                    if type(answered) is not int or answered != number:
+                        raise wire.WireError("an answer to another question")
                     return reply
                 wire.send(self._connection, _called_back(functions, reply), deadline)
         except TimeoutError:
@@ -226,20 +231,21 @@ class Sandbox:
 
     def stop(self):
         """End the warm process and everything in its sandbox."""
-        if self._control:
+        control, process, folder = self._control, self._process, self._folder
+        self._process = self._control = self._folder = None  # another thread may stop it too
+        if control:
             with contextlib.suppress(OSError):
-                self._control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for it
-            self._control.close()
-        if self._process:
+                control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for it
+            control.close()
+        if process:
             try:
-                self._process.wait(10)
+                process.wait(10)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process.stderr.close()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._process = self._control = self._folder = None
+                process.kill()
+                process.wait()
+            process.stderr.close()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _expect(self, key, seconds):
         """Return what the server says under `key`. Raises SandboxError when it says otherwise."""
@@ -270,14 +276,14 @@ class Sandbox:
         self.start()
         ours, theirs = socket.socketpair()
         with ours:
-            with theirs:
+            with theirs, contextlib.suppress(OSError):  # it died meanwhile: `reason` finds that out
                 socket.send_fds(self._control, [b"start"], [theirs.fileno()])
             ended = []
 
-            def reason():
+            def reason(order=b"why"):
                 if not ended:
                     with contextlib.suppress(OSError, AttributeError):  # `_expect` says it
-                        self._control.send(b"end")
+                        self._control.send(order)
                     ended.append(self._expect("ended", 30))
                 return ended[0] or "its process stopped answering"
 
@@ -285,7 +291,7 @@ class Sandbox:
                 yield Child(ours, reason)
             finally:
                 with contextlib.suppress(SandboxError):  # the next child starts a new sandbox
-                    reason()
+                    reason(b"end")
                     self._expect("ready", 30)
 
 

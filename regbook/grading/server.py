@@ -16,7 +16,9 @@ import gc
 import importlib.util
 import json
 import os
+import re
 import resource
+import secrets
 import select
 import shutil
 import signal
@@ -34,6 +36,7 @@ PRELOAD = (
 )  # fmt: skip
 GIB = 1 << 30
 MEMORY = 2 * GIB  # beyond the warm process, for all processes of a submission and its files
+SHARING = 8  # processes that are taken to share the memory of the warm process
 PROCESSES = 64
 TASKS = 256  # processes and threads
 CPU_SECONDS = 300
@@ -41,8 +44,10 @@ FILE_SIZE = 64 << 20
 OPEN_FILES = 256
 LOWEST = 19  # priority
 TICK = 0.05  # seconds between two looks at memory and processes
+GRACE = 1  # seconds until a process whose connection ended has ended too
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 NOBODY = 65534
+USERS = range(1 << 30, 1 << 31)  # numbers of users that exist nowhere
 
 
 def preload(modules):
@@ -62,7 +67,7 @@ def _prctl(option, value):
         raise OSError(ctypes.get_errno(), "prctl failed")
 
 
-def _set_limits():
+def _set_limits(alone):
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     space = pages * resource.getpagesize() + MEMORY
     limits = {
@@ -73,20 +78,22 @@ def _set_limits():
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
+    if alone:  # a fork bomb is faster than `_supervise`
+        limits[resource.RLIMIT_NPROC] = 2 * TASKS
     for name, value in limits.items():
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (value, value))
 
 
-def _child(connection, home):
+def _child(connection, home, alone):
     """Become the process of one submission; never return."""
     try:
         keep = connection.fileno()
         os.closerange(3, keep)
         os.closerange(keep + 1, 65536)
         os.setsid()
-        _set_limits()
+        _set_limits(alone)
         os.chdir(home)
         from regbook.grading.child import serve
 
@@ -95,23 +102,30 @@ def _child(connection, home):
         os._exit(0)
 
 
+def _memory(name):
+    """Return how many bytes of memory a process uses, without those that are copies of files."""
+    status = Path(f"/proc/{name}/status").read_text()
+    return sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s*(\d+)", status, re.M))) << 10
+
+
 def _usage(main, own, folders):
     """Return the numbers of processes and of tasks beside this one, and the memory they use.
 
     The files in `folders` count as memory. Every task but the first of the process `main` gets
     the lowest priority, so that a submission with many cannot make the others late.
     """
-    processes = tasks = memory = 0
+    processes = tasks = 0
+    used = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):  # it may just have ended
-                resident = int(Path(f"/proc/{name}/statm").read_text().split()[1])
-                memory += max(0, resident - own) * resource.getpagesize()
+                used.append(_memory(name))
                 processes += 1
                 for task in os.listdir(f"/proc/{name}/task"):
                     tasks += 1
                     if int(task) != main:
                         os.setpriority(os.PRIO_PROCESS, int(task), LOWEST)
+    memory = sum(used) - sum(min(size, own) for size in sorted(used)[-SHARING:])
     for folder in folders:
         disk = os.statvfs(folder)
         memory += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
@@ -120,20 +134,24 @@ def _usage(main, own, folders):
 
 def _supervise(pid, control, alone, folders):
     """Wait until the child ends, the grader says so, or a limit is passed; return the reason."""
-    own = int(Path("/proc/self/statm").read_text().split()[1])
+    own = _memory("self")
     ended = os.pidfd_open(pid)
     try:
         while True:
             ready, _, _ = select.select([control, ended], [], [], TICK)
             if control in ready:
-                return ""
+                if control.recv(64, socket.MSG_PEEK) == b"why":
+                    ready = select.select([ended], [], [], GRACE)[0]
+                if ended not in ready:
+                    return ""
             if ended in ready:
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 if status >= 0:
                     return "the process ended itself"
                 if -status == signal.SIGXCPU:
                     return f"it used more than {CPU_SECONDS} s of computing time"
-                return f"the process died of signal {signal.Signals(-status).name}"
+                names = {number.value: number.name for number in signal.Signals}  # not all have one
+                return f"the process died of signal {names.get(-status, -status)}"
             if alone:
                 processes, tasks, memory = _usage(pid, own, folders)
                 if processes > PROCESSES:
@@ -199,11 +217,18 @@ def main(descriptor, scratch, modules):
     descriptor: of a Unix socket. scratch: folders to empty after each submission, its home first.
     """
     control = socket.socket(fileno=descriptor)
+    with contextlib.suppress(OSError):  # if memory runs out, the kernel ends a submission first
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if os.getuid() == 0 and os.getpid() == 1:  # root outside: keep nothing of it
         os.setgroups([])
         os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        with contextlib.suppress(OSError):  # its processes must not count as another sandbox's
+            os.setuid(secrets.choice(USERS))
+        if os.getuid() == 0:  # a container that knows fewer users
+            os.setuid(NOBODY)
     alone = os.getpid() == 1
+    if alone:  # the kernel keeps every signal without a handler from process 1; Python has this one
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     preload(modules or PRELOAD)
     if alone:
@@ -229,14 +254,14 @@ def _serve(control, alone, scratch):
         message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
         if not message:
             return
-        if threads() != 1:
-            reply = {"failed": f"the warm process has {threads()} threads, so it must not fork"}
-            continue
         with socket.socket(fileno=descriptors[0]) as connection:
+            if threads() != 1:
+                reply = {"failed": f"the warm process has {threads()} threads, so it must not fork"}
+                continue
             pid = os.fork()
             if pid == 0:
                 control.close()
-                _child(connection, scratch[0])
+                _child(connection, scratch[0], alone)
         reason = _supervise(pid, control, alone, scratch)
         _kill_all(alone)
         control.send(json.dumps({"ended": reason}).encode())

@@ -1,0 +1,64 @@
+"""A whole class at once: two hundred submissions, twenty of them hostile, twice."""
+
+import csv
+import importlib
+import time
+
+import pytest
+from grading_support import need_bubblewrap
+from hostile import case as support
+
+from regbook import cli
+
+SIZE, HOSTILE = 200, 20
+GROUPS = ("endless", "resources", "leaving", "forging", "stealing", "destroying", "broken_files")
+STUB = "def {}(*_):\n    raise NotImplementedError"
+
+
+def hostile():
+    """Return cases of every group in turn, without those that need the host of their own test."""
+    groups = [importlib.import_module(f"hostile.{group}").CASES for group in GROUPS]
+    chosen = []
+    for i in range(max(map(len, groups))):
+        chosen += [cases[i] for cases in groups if i < len(cases) and b"@" not in cases[i].content]
+    return chosen[:HOSTILE]
+
+
+def honest(number):
+    """Return a submission that solves some exercises, and the points it deserves."""
+    names = list(support.HONEST)
+    solved = [name for i, name in enumerate(names) if number >> i & 1]
+    cells = [support.HONEST[n] if n in solved else STUB.format(n) for n in names]
+    return support.notebook(support.SETUP, f"# {number}", *cells), support.full(*solved)
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory):
+    """Return a folder of submissions, the hostile ones spread evenly, and what each deserves."""
+    folder, deserved, attacks = tmp_path_factory.mktemp("class"), {}, iter(hostile())
+    for number in range(SIZE):
+        if number % (SIZE // HOSTILE) == 3:
+            attack = next(attacks)
+            data, points = attack.content, attack.deserved
+        else:
+            data, points = honest(number)
+        (folder / f"{number:03}.ipynb").write_bytes(data)
+        deserved[f"{number:03}.ipynb"] = "" if points is None else str(points)
+    return folder, deserved
+
+
+def test_a_class_is_graded_twice_alike(handed_in, tmp_path):
+    need_bubblewrap()
+    folder, deserved = handed_in
+    tables = []
+    for run in ("first", "second"):
+        start = time.monotonic()
+        status = cli.main(["grade", str(folder), "--out", str(tmp_path / run), "--seed", "11"])
+        print(f"{run} run: {time.monotonic() - start:.0f} s")
+        assert status == int("" in deserved.values())
+        with (tmp_path / run / "summary.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["submission"]: row["points"] for row in rows} == deserved
+        names = ("summary.csv", "scores.csv", "report.json")
+        tables.append([(tmp_path / run / name).read_bytes() for name in names])
+    assert tables[0] == tables[1]
