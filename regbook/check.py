@@ -91,7 +91,7 @@ class Answer:
         Raises NotAttempted for the stub and AnswerError, with a sentence, for everything that
         keeps the answer from being an array: an exception, a wrong number of parameters, None.
         """
-        return _plain(self._call(arguments))
+        return plain(self._call(arguments))
 
     def model(self, *arguments):
         """Call the learner's function, which builds a model; return a `ModelHandle` on it."""
@@ -129,17 +129,17 @@ class Answer:
         return result
 
 
-def _plain(result):
+def plain(result):
     """Turn a returned value into an array, or a tuple or dict of arrays when it holds several."""
     if isinstance(result, tuple):
-        return tuple(_plain(item) for item in result)
+        return tuple(plain(item) for item in result)
     if isinstance(result, dict):
-        return {str(key): _plain(item) for key, item in result.items()}
+        return {str(key): plain(item) for key, item in result.items()}
     try:
         return to_numpy(result)
     except TypeError as error:
         if isinstance(result, list):  # arrays of different shapes in a list
-            return tuple(_plain(item) for item in result)
+            return tuple(plain(item) for item in result)
         raise AnswerError(f"Your function's answer cannot be read: {error}.") from error
 
 
@@ -245,7 +245,7 @@ def compare(received, expected, wrong=()):
         expected_text = f"value {i + 1}: {brief(expected[i])}"
         received_text = f"value {i + 1}: {brief(received[i])}"
     for w in wrong:
-        if _matches(received, w.value) and not _matches(_plain(w.value), expected):
+        if _matches(received, w.value) and not _matches(plain(w.value), expected):
             return Outcome(False, expected_text, received_text, w.key, w.hint)
     fault = _form_fault(received, expected)
     return Outcome(False, expected_text, received_text, "form" if fault else "", fault)

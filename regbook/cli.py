@@ -64,7 +64,7 @@ def _parser():
 def _check(arguments):
     from regbook.check import Report
     from regbook.grading.grade import grade
-    from regbook.grading.sandbox import Sandbox, level_for
+    from regbook.grading.sandbox import Sandbox, level_for, modules_for
     from regbook.grading.submission import Unreadable, content
 
     try:
@@ -72,7 +72,8 @@ def _check(arguments):
     except Unreadable as error:
         print(f"{arguments.notebook}: {error}")
         return 1
-    with Sandbox(level_for(arguments.trust), [arguments.notebook.resolve().parent]) as sandbox:
+    level, folder = level_for(arguments.trust), arguments.notebook.resolve().parent
+    with Sandbox(level, [folder], modules_for([data])) as sandbox:
         result = grade(data, sandbox, arguments.seed or 0)
     for number, problem in result.get("problems", {}).items():
         print(f"Code cell {number} failed: {problem}")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 import regbook
 from regbook.grading import report
 from regbook.grading.grade import grade
-from regbook.grading.sandbox import LEVELS, Sandbox, SandboxError, level_for
+from regbook.grading.sandbox import LEVELS, Sandbox, SandboxError, level_for, modules_for
 from regbook.grading.submission import Unreadable, content, find
 
 
@@ -102,8 +102,8 @@ def _submissions(folder, out, shard):
 class _Pool:
     """Warm processes, each used by one thread at a time, and the order to stop."""
 
-    def __init__(self, level, jobs, hidden):
-        self.all = [Sandbox(level, hidden) for _ in range(jobs)]
+    def __init__(self, level, jobs, hidden, modules):
+        self.all = [Sandbox(level, hidden, modules) for _ in range(jobs)]
         self.free = queue.SimpleQueue()
         for sandbox in self.all:
             self.free.put(sandbox)
@@ -148,11 +148,18 @@ def _one(path, name, store, pool, seed):
     return result
 
 
+def _contents(paths):
+    """Yield the bytes of the files that can be read."""
+    for path in paths:
+        with contextlib.suppress(Unreadable):
+            yield content(path)
+
+
 def _locally(todo, store, seed, level, jobs, hidden):
     """Yield (name, result) as they come."""
     if not todo:
         return
-    pool = _Pool(level, min(jobs, len(todo)), hidden)
+    pool = _Pool(level, min(jobs, len(todo)), hidden, modules_for(_contents(todo.values())))
     threads = ThreadPoolExecutor(len(pool.all))
     try:
         list(threads.map(Sandbox.start, pool.all))  # a fault here is one error, not one per file
@@ -181,6 +188,8 @@ def grade_folder(
     paths = _submissions(folder, out, shard)
     level = ("fork" if trust else "bubblewrap") if dask else level_for(trust)
     seed = _seed(out, seed)
+    if show:
+        print(f"Seed {seed}; {LEVELS[level]}.")
     store = Store(out, seed, level)
     results, todo, complete = {}, {}, True
     for name, path in paths.items():

@@ -12,7 +12,7 @@ import types
 
 import numpy as np
 
-from regbook.check import Answer, AnswerError, Message, NotAttempted
+from regbook.check import Answer, AnswerError, Message, NotAttempted, plain
 from regbook.grading import wire
 
 TEXT_LIMIT = 500  # characters of an error message
@@ -55,7 +55,6 @@ class Submission:
 
     def __init__(self, names):
         """names: the functions that the exercises ask for."""
-        self.names = set(names)
         self.module = types.ModuleType("__main__")
         self.space = self.module.__dict__
         shell = _Shell(self._execute)
@@ -67,9 +66,9 @@ class Submission:
     def _execute(self, source):
         from IPython.core.inputtransformer2 import TransformerManager
 
-        plain = TransformerManager().transform_cell(source)
-        linecache.cache[self.current] = (len(plain), None, plain.splitlines(True), self.current)
-        exec(compile(plain, self.current, "exec"), self.space)
+        python = TransformerManager().transform_cell(source)
+        linecache.cache[self.current] = (len(python), None, python.splitlines(True), self.current)
+        exec(compile(python, self.current, "exec"), self.space)
 
     def cell(self, number, source):
         """Run one cell; return None or what went wrong, in a sentence."""
@@ -120,10 +119,8 @@ def _callback(connection):
 
     def stand_in(index):
         def function(*arguments):
-            from regbook.check import _plain
-
-            plain = [_plain(argument) for argument in arguments]
-            wire.send(connection, {"callback": index, "arguments": plain})
+            arrays = [plain(argument) for argument in arguments]
+            wire.send(connection, {"callback": index, "arguments": arrays})
             reply = wire.receive(connection)
             if "error" in reply:
                 raise ValueError(reply["error"])
@@ -145,7 +142,7 @@ def serve(connection):
         sys.modules["torch"].manual_seed(0)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
-    submission, main = None, sys.modules["__main__"]
+    submission = None
     while True:
         try:
             request = wire.receive(connection, function=_callback(connection))
@@ -168,4 +165,3 @@ def serve(connection):
             case _:  # the answer to a callback that nobody waits for
                 continue
         wire.send(connection, {**reply, "id": request["id"]})
-    sys.modules["__main__"] = main

@@ -7,6 +7,7 @@ namespaces(7) and capabilities(7).
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -20,6 +21,19 @@ import regbook
 from regbook.check import Stopped
 from regbook.grading import wire
 
+ALWAYS = (
+    "numpy", "IPython.core.inputtransformer2", "regbook.check", "regbook.data", "regbook.pairs",
+    "regbook.model_handle", "regbook.grading.child",
+)  # fmt: skip
+LIBRARIES = {
+    "keras": ("keras",), "tensorflow": ("keras",), "torch": ("torch",), "pandas": ("pandas",),
+    "scipy": ("scipy.stats",), "sklearn": ("sklearn.linear_model", "sklearn.datasets"),
+    "matplotlib": ("matplotlib.pyplot",),
+}  # fmt: skip
+EVERYTHING = (*ALWAYS, *dict.fromkeys(m for modules in LIBRARIES.values() for m in modules))
+IMPORTED = re.compile(
+    rf"(?:import(?:_module|__)?|from)[\s(\\\"']+({'|'.join(LIBRARIES)})\b".encode()
+)
 SCRATCH = ["/scratch", "/dev/shm"]  # where a submission can write, its home first
 SCRATCH_SIZE = 512 << 20
 START_SECONDS = 120  # to import both frameworks, on a slow and busy machine
@@ -82,7 +96,7 @@ def _namespaces():
     command = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
                "--unshare-cgroup-try", "--as-pid-1", "--die-with-parent", "--new-session",
                "--cap-drop", "ALL"]  # fmt: skip
-    if os.getuid() == 0:  # the server becomes "nobody" itself, and drops these two
+    if os.getuid() == 0:  # the server becomes another user itself, and drops these two
         return [*command, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return [*command, "--unshare-user", "--disable-userns"]
 
@@ -135,15 +149,14 @@ def _bubblewrap(hidden):
 
 def _environment(home):
     """Return the environment of the warm process: nothing of the grader's, one thread a pool."""
-    pools = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "TF_INTRAOP", "TF_INTEROP")
+    pools = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+    threads = {f"{pool}_THREADS": "1" for pool in pools}
+    kept = {k: os.environ[k] for k in ("KERAS_BACKEND", "SYSTEMROOT") if k in os.environ}
     return {
         "PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1",
         "MPLBACKEND": "Agg", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0",
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
-        **{f"{name}_NUM_THREADS": "1" for name in pools if not name.startswith("TF")},
-        **{k: os.environ[k] for k in ("KERAS_BACKEND", "SYSTEMROOT") if k in os.environ},
+        "CUDA_VISIBLE_DEVICES": "", **threads, **kept,
     }  # fmt: skip
 
 
@@ -190,14 +203,24 @@ def _called_back(functions, request):
         return {"error": f"{type(error).__name__}: {error}"}
 
 
+def modules_for(contents):
+    """Return the modules that a warm process should hold for these submissions, given as bytes.
+
+    A library that none of them imports costs no start-up time. One that is overlooked here is
+    imported by the submission itself, which is slower.
+    """
+    wanted = {name.decode() for content in contents for name in IMPORTED.findall(content)}
+    return [*ALWAYS, *dict.fromkeys(m for name in sorted(wanted) for m in LIBRARIES[name])]
+
+
 class Sandbox:
     """A warm process from which submissions are forked, one at a time. Use it with `with`.
 
     level: a key of LEVELS. hidden: folders that no submission may see. modules: imported once
-    (default: both frameworks and what the notebooks use).
+    (default: both frameworks and what notebooks use); see `modules_for`.
     """
 
-    def __init__(self, level, hidden=(), modules=()):
+    def __init__(self, level, hidden=(), modules=EVERYTHING):
         self.level = level
         self._hidden, self._modules = hidden, modules
         self._process = self._control = self._folder = None

@@ -29,11 +29,6 @@ from pathlib import Path
 
 from regbook.grading import syscalls
 
-PRELOAD = (
-    "numpy", "scipy.stats", "sklearn.linear_model", "sklearn.datasets", "matplotlib.pyplot",
-    "IPython.core.inputtransformer2", "torch", "keras", "regbook.check", "regbook.data",
-    "regbook.pairs", "regbook.model_handle", "regbook.grading.child",
-)  # fmt: skip
 GIB = 1 << 30
 MEMORY = 2 * GIB  # beyond the warm process, for all processes of a submission and its files
 SHARING = 8  # processes that are taken to share the memory of the warm process
@@ -215,6 +210,7 @@ def main(descriptor, scratch, modules):
     """Serve until the grader hangs up.
 
     descriptor: of a Unix socket. scratch: folders to empty after each submission, its home first.
+    modules: to import.
     """
     control = socket.socket(fileno=descriptor)
     with contextlib.suppress(OSError):  # if memory runs out, the kernel ends a submission first
@@ -230,7 +226,7 @@ def main(descriptor, scratch, modules):
     if alone:  # the kernel keeps every signal without a handler from process 1; Python has this one
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    preload(modules or PRELOAD)
+    preload(modules)
     if alone:
         syscalls.refuse()
     _prctl(PR_SET_DUMPABLE, 0)  # no submission can read or trace this process, or a sibling

@@ -23,7 +23,7 @@ SLOW = "import time\ntime.sleep(0.4)"
 class Light(Sandbox):
     """A sandbox without the frameworks: it starts at once."""
 
-    def __init__(self, level, hidden=()):
+    def __init__(self, level, hidden=(), modules=()):
         super().__init__(level, hidden, LIGHT)
 
 
@@ -31,7 +31,7 @@ PRELOAD = f"""
 from regbook.grading import cluster
 from regbook.grading.sandbox import Sandbox
 class Light(Sandbox):
-    def __init__(self, level, hidden=()):
+    def __init__(self, level, hidden=(), modules=()):
         super().__init__(level, hidden, {LIGHT!r})
 cluster.Sandbox = Light
 """

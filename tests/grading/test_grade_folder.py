@@ -43,7 +43,7 @@ HANG, CRASH = "while True:\n    pass", "import os\nos._exit(0)"
 class Light(Sandbox):
     """A sandbox without the frameworks: it starts at once."""
 
-    def __init__(self, level, hidden=()):
+    def __init__(self, level, hidden=(), modules=()):
         super().__init__(level, hidden, LIGHT)
 
 
@@ -59,7 +59,7 @@ import sys
 from regbook import cli
 from regbook.grading import batch
 class Light(batch.Sandbox):
-    def __init__(self, level, hidden=()):
+    def __init__(self, level, hidden=(), modules=()):
         super().__init__(level, hidden, {LIGHT!r})
 batch.Sandbox = Light
 sys.exit(cli.main(sys.argv[1:]))

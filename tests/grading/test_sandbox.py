@@ -32,7 +32,7 @@ from regbook.check import AnswerError, NotAttempted, Stopped
 from regbook.grading import sandbox as sandbox_module
 from regbook.grading.batch import graded
 from regbook.grading.grade import _Remote, _Run, grade
-from regbook.grading.sandbox import Sandbox, SandboxError, level_for
+from regbook.grading.sandbox import EVERYTHING, Sandbox, SandboxError, level_for, modules_for
 
 
 @pytest.fixture(scope="module")
@@ -572,3 +572,24 @@ def test_solution_earns_full_marks_within_the_limits(full):
     assert (result["status"], result["points"]) == ("graded", MAX_POINTS)
     assert grade(book(*RIGHT.values()), full, 11)["points"] == MAX_POINTS
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("code", "module"),
+    [
+        ("import torch", "torch"),
+        ("    from tensorflow import keras", "keras"),
+        ("import keras as k", "keras"),
+        ("from sklearn.svm import SVC", "sklearn.datasets"),
+        ("t = __import__('torch')", "torch"),
+        ('importlib.import_module("torch.nn")', "torch"),
+        ("import matplotlib.pyplot as plt", "matplotlib.pyplot"),
+        ("# NumPy, Keras or torch", None),
+        ("import torchlike", None),
+        ("keras = 1", None),
+    ],
+)
+def test_only_what_submissions_import_is_preloaded(code, module):
+    extra = set(modules_for([book(code), b"\xff"])) - set(modules_for([]))
+    assert (module in extra) if module else not extra
+    assert set(modules_for([book(code)])) <= set(EVERYTHING)
