@@ -3,14 +3,13 @@
 import ast
 import json
 import re
-from pathlib import Path
 
 import pytest
+from hostile import case
 
 from regbook.grading.sandbox import SandboxError, level_for
 
-ROOT = Path(__file__).parents[2]
-SLUG = "07_l2_weight_decay"
+RIGHT, ROOT, SLUG = case.HONEST, case.ROOT, case.SLUG
 # What a child needs: starts at once, unlike both frameworks.
 LIGHT = ("numpy", "IPython.core.inputtransformer2", "regbook.check", "regbook.grading.child")
 
@@ -23,21 +22,12 @@ def need_bubblewrap():
         pytest.skip(str(error))
 
 
-def _solutions():
-    """Return the right functions of the chapter, the first of each name."""
-    cells = json.loads((ROOT / "solutions" / f"{SLUG}.ipynb").read_text())["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    found = [(re.search(r"^def (\w+)", source, re.M), source) for source in sources]
-    return {match[1]: source for match, source in reversed(found) if match}
-
-
-RIGHT = _solutions()
 PENALTY, STEP, CONVERT = (
     RIGHT[name]
     for name in ("l2_penalty", "l2_gradient_step", "convert_keras_l2_to_torch_weight_decay")
 )
 STUB = "def {}(*_):\n    raise NotImplementedError"
-MAX_POINTS = 22
+MAX_POINTS = case.full(*RIGHT)
 
 
 def book(*sources, **metadata):

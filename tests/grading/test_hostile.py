@@ -26,7 +26,7 @@ TEXT_LIMIT = 2000  # characters of the longest text in a result
 PROBE = """
 import ctypes, glob, os
 libc = ctypes.CDLL(None)
-for folder in ("/tmp", "/dev/shm"):
+for folder in (os.environ["HOME"], "/dev/shm"):
     assert os.listdir(folder) == [], (folder, os.listdir(folder))
 assert len(glob.glob("/proc/[0-9]*")) == 2, glob.glob("/proc/[0-9]*")
 for kind in ("shm", "msg", "sem"):
