@@ -147,7 +147,7 @@ if hasattr(os, "pidfd_open"):
     steals(
         "other-submissions", "looks for what an earlier submission left",
         """
-for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run", "/dev/mqueue", os.path.expanduser("~")):
+for folder in ("/dev/shm", "/var/tmp", "/run", "/dev/mqueue", os.path.expanduser("~")):
     if os.path.isdir(folder) and os.listdir(folder): won(folder, os.listdir(folder))
 """,
     ),
