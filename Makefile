@@ -20,7 +20,8 @@ help: ## list the targets
 	@touch $@
 
 # The cache knows the cells of a page, not the helper module and the figures that they read.
-_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py)) $(wildcard benchmarks/results/*)
+_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py)) \
+		regbook/grading/grade.py regbook/grading/submission.py $(wildcard benchmarks/results/*)
 	@rm -rf _build/.jupyter_cache _build/.doctrees
 	@mkdir -p _build && touch $@
 

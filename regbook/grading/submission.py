@@ -22,7 +22,7 @@ class Submission:
 
 
 def find(folder, leave_out=()):
-    """Return the path of every notebook below `folder`, sorted.
+    """Return the path of every notebook and of every linked folder below `folder`, sorted.
 
     leave_out: folders that are not searched. Jupyter's checkpoints are never searched.
     """
@@ -30,9 +30,10 @@ def find(folder, leave_out=()):
     for path in sorted(Path(folder).iterdir()):
         if path.name == ".ipynb_checkpoints" or os.path.realpath(path) in left_out:
             continue
-        if path.suffix.lower() == ".ipynb":
-            found.append(path)
-        elif path.is_dir() and not path.is_symlink():
+        linked = path.is_symlink()
+        if path.suffix.lower() == ".ipynb" or (linked and path.is_dir()):
+            found.append(path)  # a linked folder too: nothing is left out without a word
+        elif path.is_dir():
             found += find(path, leave_out)
     return found
 
@@ -41,7 +42,7 @@ def content(path):
     """Return the bytes of a submitted file. Raises Unreadable when there are none to have."""
     try:
         if path.is_symlink():
-            raise Unreadable("a link, not a file: hand in the notebook itself")
+            raise Unreadable("a link: hand in the notebook or folder itself")
         if path.is_dir():
             raise Unreadable("a folder, not a file")
         if not path.is_file():

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import os
 import time
 
 import pytest
@@ -54,7 +55,10 @@ def test_a_class_is_graded_twice_alike(handed_in, tmp_path):
     for run in ("first", "second"):
         start = time.monotonic()
         status = cli.main(["grade", str(folder), "--out", str(tmp_path / run), "--seed", "11"])
-        print(f"{run} run: {time.monotonic() - start:.0f} s")
+        seconds = time.monotonic() - start
+        print(f"{run} run: {seconds:.0f} s")
+        if os.environ.get("CI") == "true":  # the budget is for CI's two cores
+            assert seconds <= 0.5 * SIZE
         assert status == int("" in deserved.values())
         with (tmp_path / run / "summary.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))

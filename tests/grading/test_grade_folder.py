@@ -175,7 +175,7 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light, short):
     assert graded(folder, out, "--jobs", 2) == 1
     said = capsys.readouterr().out
     assert "7 graded, 2 could not be graded.\n  broken.ipynb: not a notebook: no valid JSON" in said
-    assert "  link.ipynb: a link, not a file" in said
+    assert "  link.ipynb: a link: hand in" in said
     points = {
         "'=\\udcff\\x1b.ipynb": "4", "all.ipynb": "11", "broken.ipynb": "", "copy.ipynb": "11",
         "crash.ipynb": "8", "group 1/eve/hand in.ipynb": "2", "hang.ipynb": "8", "link.ipynb": "",
