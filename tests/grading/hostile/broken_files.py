@@ -108,7 +108,7 @@ NORMAL_ONES = {
         "%matplotlib inline\n%load_ext autoreload\n%autoreload 2",
         "!rm -rf / --no-preserve-root\nfiles = !ls /\n!!ls\n%cd /tmp\n%env X=1",
         "%%bash\nrm -rf /tmp/*",
-        "%%writefile /tmp/regbook-owned\nx",
+        "%%writefile regbook-owned\nx",
         "?x\nx??\nlen?",
         "%pip install numpy\n%timeit 1 + 1\n%time x = 1",
         "get_ipython().system('rm -rf /')\nget_ipython().run_line_magic('who', '')",
