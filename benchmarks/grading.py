@@ -38,8 +38,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 from grading_submissions import NAME, QUESTIONS, handed_in, otter_test, submissions, template
+from mutation import graded_cells
 
 from regbook.grading.sandbox import LEVELS, level_for
 
@@ -275,28 +277,18 @@ def run_otter(made, folder):
 
 def numpy_solutions():
     """Yield (chapter, name, function) of the book's reference solutions in NumPy alone."""
-    import numpy as np
-
-    from regbook.check import load_chapter
-    from regbook.notebooks import read
-
-    for path in sorted(ROOT.glob("solutions/*.ipynb")):
-        chapter = load_chapter(path.stem)
-        for cell in read(path).cells:
-            name = cell.metadata.get("nbgrader", {}).get("grade_id")
-            if not name:
-                continue
-            names = {
-                part for node in ast.walk(ast.parse(cell.source))
-                for part in (getattr(node, "id", ""), getattr(node, "module", ""),
-                             *(alias.name for alias in getattr(node, "names", [])
-                               if isinstance(alias, ast.alias)))
-            }  # fmt: skip
-            if names & {"torch", "keras", "tensorflow", "ops", "nn"}:
-                continue
-            space = {"np": np}
-            exec(cell.source, space)
-            yield chapter, name, space[name]
+    for chapter, name, source in graded_cells():
+        names = {
+            part for node in ast.walk(ast.parse(source))
+            for part in (getattr(node, "id", ""), getattr(node, "module", ""),
+                         *(alias.name for alias in getattr(node, "names", [])
+                           if isinstance(alias, ast.alias)))
+        }  # fmt: skip
+        if names & {"torch", "keras", "tensorflow", "ops", "nn"}:
+            continue
+        space = {"np": np}
+        exec(source, space)
+        yield chapter, name, space[name]
 
 
 def check_times(repeats=31):

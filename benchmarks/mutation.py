@@ -110,23 +110,28 @@ def full_marks(chapter, name, source, seeds):
     return all(report.points == report.max_points for report in reports)
 
 
-def main(seeds):
-    """Print the score of each exercise and every survivor; return the exit status."""
-    warnings.simplefilter("ignore")
-    survived, total = 0, 0
+def graded_cells():
+    """Yield (chapter, name, source) of every graded function of `solutions/`."""
     for path in sorted(ROOT.glob("solutions/*.ipynb")):
         chapter = load_chapter(path.stem)
         for cell in read(path).cells:
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
-            if not name:
-                continue
-            if not full_marks(chapter, name, cell.source, seeds):
-                sys.exit(f"{name}: the solution itself does not earn full marks")
-            sources = list(mutants(cell.source))
-            survivors = [s for s in sources if full_marks(chapter, name, s, seeds)]
-            print(f"{name}: {len(sources) - len(survivors)} of {len(sources)} rejected")
-            print(*(f"--- survived\n{source}\n" for source in survivors), sep="", end="")
-            survived, total = survived + len(survivors), total + len(sources)
+            if name:
+                yield chapter, name, cell.source
+
+
+def main(seeds):
+    """Print the score of each exercise and every survivor; return the exit status."""
+    warnings.simplefilter("ignore")
+    survived, total = 0, 0
+    for chapter, name, solution in graded_cells():
+        if not full_marks(chapter, name, solution, seeds):
+            sys.exit(f"{name}: the solution itself does not earn full marks")
+        sources = list(mutants(solution))
+        survivors = [s for s in sources if full_marks(chapter, name, s, seeds)]
+        print(f"{name}: {len(sources) - len(survivors)} of {len(sources)} rejected")
+        print(*(f"--- survived\n{source}\n" for source in survivors), sep="", end="")
+        survived, total = survived + len(survivors), total + len(sources)
     print(f"{total - survived} of {total} mutants rejected")
     return int(survived > 0)
 

@@ -169,8 +169,9 @@ def _locally(todo, store, seed, level, jobs, hidden):
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)  # or one would start a sandbox again
         pool.stop()
-        threads.shutdown(cancel_futures=True)
+        threads.shutdown()
 
 
 def grade_folder(
