@@ -1,15 +1,18 @@
-"""A role for the time that a page took to run.
+"""Two roles for the time that a page takes: to run, and to read.
 
 `` {running-time}`.` `` renders the measured execution time of the current page, and
 `` {running-time}`/chapters/07_l2_weight_decay/lesson` `` that of another one: its name without
-the ending, relative to the current page unless it starts with a slash.
+the ending, relative to the current page unless it starts with a slash. Several names, and
+patterns such as `/chapters/*/lesson`, are added up. `` {reading-time}`...` `` does the same for the
+minutes that the words of the prose take, as MyST counts them (200 words a minute).
 
-The time is known only after all pages are read, so the role leaves a placeholder that is filled
+The times are known only after all pages are read, so a role leaves a placeholder that is filled
 when the page is written. A page that shows times is written again whenever a page was executed.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
 
 from docutils import nodes
@@ -23,15 +26,11 @@ from sphinx.util.docutils import SphinxRole
 LOGGER = logging.getLogger(__name__)
 
 SHOWS_TIMES = "shows_running_times"
-"""Key under which a page that uses the role is noted in the environment."""
-
-
-class RunningTime(nodes.Inline, nodes.Element):
-    """Placeholder for the execution time of the page whose docname is in `page`."""
+"""Key under which a page that uses a role is noted in the environment."""
 
 
 def in_words(seconds: float | None) -> str:
-    """Return a duration as readers want it: `about 35 s`, `about 3 min`.
+    """Return a duration as readers want it: `about 35 s`, `about 3 min`, `about 2.5 h`.
 
     None stands for a page that was not executed.
     """
@@ -41,45 +40,71 @@ def in_words(seconds: float | None) -> str:
         return "under a second"
     if seconds < 90:
         return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
 
 
-class RunningTimeRole(SphinxRole):
-    """Put a placeholder for the execution time of the page that the role's text names."""
+class PageTime(nodes.Inline, nodes.Element):
+    """Placeholder for a time of the pages in `pages`; `kind` is the name of the role."""
+
+
+def running_seconds(env: BuildEnvironment, page: str) -> float | None:
+    """Return how long the cells of a page ran, or None for a page that was not executed."""
+    return (NbMetadataCollector.get_exec_data(env, page) or {}).get("runtime")
+
+
+def reading_seconds(env: BuildEnvironment, page: str) -> float | None:
+    """Return how long its words take to read, or None for a page without a count."""
+    minutes = env.metadata[page].get("wordcount", {}).get("minutes")
+    return None if minutes is None else 60 * minutes
+
+
+SECONDS = {"running-time": running_seconds, "reading-time": reading_seconds}
+"""What each role adds up."""
+
+
+class PageTimeRole(SphinxRole):
+    """Put a placeholder for a time of the pages that the role's text names."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the placeholder; an empty text or `.` stands for the current page."""
-        page = self.text.strip()
-        if page in ("", "."):
-            page = self.env.docname
-        elif page.startswith("/"):
-            page = page[1:]
-        else:
-            page = posixpath.normpath(posixpath.join(self.env.docname, "..", page))
+        pages = [self.page(name) for name in self.text.split() or ["."]]
         NbMetadataCollector.set_doc_data(self.env, self.env.docname, SHOWS_TIMES, True)
-        node = RunningTime(page=page)
+        node = PageTime(kind=self.name, pages=pages)
         self.set_source_info(node)
         return [node], []
 
+    def page(self, name: str) -> str:
+        """Return the docname that `name` stands for on the current page."""
+        if name == ".":
+            return self.env.docname
+        if name.startswith("/"):
+            return name[1:]
+        return posixpath.normpath(posixpath.join(self.env.docname, "..", name))
 
-class FillRunningTimes(SphinxPostTransform):
+
+class FillPageTimes(SphinxPostTransform):
     """Replace the placeholders by text; warn where a page does not exist."""
 
     default_priority = 8
 
     def run(self, **kwargs: object) -> None:
         """Fill the document in place."""
-        for node in list(self.document.findall(RunningTime)):
-            page = node["page"]
-            if page not in self.env.found_docs:
-                LOGGER.warning(
-                    f"running-time: there is no page '{page}'",
-                    location=node,
-                    type="regbook",
-                    subtype="running_time",
-                )
-            execution = NbMetadataCollector.get_exec_data(self.env, page) or {}
-            node.replace_self(nodes.Text(in_words(execution.get("runtime"))))
+        for node in list(self.document.findall(PageTime)):
+            times = []
+            for pattern in node["pages"]:
+                pages = fnmatch.filter(self.env.found_docs, pattern)
+                if not pages:
+                    LOGGER.warning(
+                        f"{node['kind']}: there is no page '{pattern}'",
+                        location=node,
+                        type="regbook",
+                        subtype="page_times",
+                    )
+                times += [SECONDS[node["kind"]](self.env, page) for page in pages]
+            total = sum(times) if times and None not in times else None
+            node.replace_self(nodes.Text(in_words(total)))
 
 
 def pages_to_write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -91,9 +116,10 @@ def pages_to_write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the role with Sphinx."""
-    app.add_node(RunningTime)
-    app.add_role("running-time", RunningTimeRole())
-    app.add_post_transform(FillRunningTimes)
+    """Register the roles with Sphinx."""
+    app.add_node(PageTime)
+    for name in SECONDS:
+        app.add_role(name, PageTimeRole())
+    app.add_post_transform(FillPageTimes)
     app.connect("env-updated", pages_to_write_again)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

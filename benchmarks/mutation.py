@@ -1,24 +1,28 @@
 """How many small mistakes in a reference solution do the checks notice?
 
-    python benchmarks/mutation.py [seed ...]
+    python benchmarks/mutation.py [--chapter SLUG] [seed ...]
 
-Each graded function of `solutions/` is changed in one place at a time: an operator, a constant, an
+Each graded function of `solutions/` (or of one chapter) is changed in one place at a time: an operator, a constant, an
 axis, a dropped term, swapped arguments or results, a turned condition, another dtype. A change that
 still earns full marks under every seed survives: a hole in the checks. Then the exit status is 1.
+A change that makes a loop endless is stopped and counts as rejected.
 """
 
+import argparse
 import ast
 import copy
+import signal
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from regbook.check import load_chapter
+from regbook.check import Stopped, load_chapter
 from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 20
 
 SWAPS = {
     ast.Add: [ast.Sub],
@@ -102,17 +106,26 @@ def mutants(source):
         count += 1
 
 
+def stop(*_):
+    """End a mutant that has run for too long."""
+    raise Stopped(f"it ran for {SECONDS} s")
+
+
 def full_marks(chapter, name, source, seeds):
     """Tell whether a mutant earns full marks under every seed."""
     space = {"np": np}
     exec(source, space)
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
     reports = (chapter.report(space[name], exercise=name, seed=seed) for seed in seeds)
-    return all(report.points == report.max_points for report in reports)
+    full = all(report.points == report.max_points for report in reports)
+    signal.alarm(0)
+    return full
 
 
-def graded_cells():
-    """Yield (chapter, name, source) of every graded function of `solutions/`."""
-    for path in sorted(ROOT.glob("solutions/*.ipynb")):
+def graded_cells(chapter="*"):
+    """Yield (chapter, name, source) of every graded function of `solutions/`, or of one slug."""
+    for path in sorted(ROOT.glob(f"solutions/{chapter}.ipynb")):
         chapter = load_chapter(path.stem)
         for cell in read(path).cells:
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
@@ -120,15 +133,15 @@ def graded_cells():
                 yield chapter, name, cell.source
 
 
-def main(seeds):
+def main(chapter, seeds):
     """Print the score of each exercise and every survivor; return the exit status."""
     warnings.simplefilter("ignore")
     survived, total = 0, 0
-    for chapter, name, solution in graded_cells():
-        if not full_marks(chapter, name, solution, seeds):
+    for graded, name, solution in graded_cells(chapter):
+        if not full_marks(graded, name, solution, seeds):
             sys.exit(f"{name}: the solution itself does not earn full marks")
         sources = list(mutants(solution))
-        survivors = [s for s in sources if full_marks(chapter, name, s, seeds)]
+        survivors = [s for s in sources if full_marks(graded, name, s, seeds)]
         print(f"{name}: {len(sources) - len(survivors)} of {len(sources)} rejected")
         print(*(f"--- survived\n{source}\n" for source in survivors), sep="", end="")
         survived, total = survived + len(survivors), total + len(sources)
@@ -137,4 +150,8 @@ def main(seeds):
 
 
 if __name__ == "__main__":
-    sys.exit(main([int(seed) for seed in sys.argv[1:]] or [0, 1, 2]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--chapter", default="*")
+    parser.add_argument("seeds", type=int, nargs="*")
+    options = parser.parse_args()
+    sys.exit(main(options.chapter, options.seeds or [0, 1, 2]))

@@ -130,7 +130,12 @@ class Answer:
 
 
 def plain(result):
-    """Turn a returned value into an array, or a tuple or dict of arrays when it holds several."""
+    """Turn a returned value into an array, or a tuple or dict of arrays when it holds several.
+
+    A text stays a text.
+    """
+    if isinstance(result, str):
+        return str(result)  # NumPy's own texts too
     if isinstance(result, tuple):
         return tuple(plain(item) for item in result)
     if isinstance(result, dict):
@@ -144,7 +149,9 @@ def plain(result):
 
 
 def brief(value):
-    """Describe a number or an array in one short line, a tuple by its length."""
+    """Describe a number, a text or an array in one short line, a tuple by its length."""
+    if isinstance(value, str):
+        return repr(value[:60])
     if isinstance(value, tuple):
         return f"{len(value)} values"
     if isinstance(value, dict):
@@ -158,6 +165,8 @@ def brief(value):
 
 
 def _matches(received, expected):
+    if isinstance(expected, str) or isinstance(received, str):
+        return isinstance(received, str) and received == expected
     if isinstance(expected, dict):
         return (
             isinstance(received, dict)
@@ -180,6 +189,9 @@ def _matches(received, expected):
 
 def _form_fault(received, expected):
     """Say in a sentence how the form of `received` (not its values) is wrong, or return ''."""
+    if isinstance(expected, str) or isinstance(received, str):
+        kinds = [isinstance(value, str) for value in (expected, received)]
+        return "" if all(kinds) else f"Return {'a text' if kinds[0] else 'numbers, not a text'}."
     if isinstance(expected, dict) or isinstance(received, dict):
         names = ", ".join(expected) if isinstance(expected, dict) else ""
         if not names:
@@ -232,7 +244,7 @@ def outputs(received, *shapes):
 def compare(received, expected, wrong=()):
     """Compare an answer with what is expected; return an Outcome.
 
-    received: from `answer(...)`. expected: a number, an array, or a tuple of them.
+    received: from `answer(...)`. expected: a number, a text, an array, or a tuple of them.
     wrong: `Wrong`s; the first whose value the answer equals names the misconception.
     Values may differ by 1e-3 of their size plus 1e-5, so float32 answers pass.
     """

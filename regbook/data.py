@@ -84,6 +84,11 @@ def stack(splits):
     return Split(*(np.stack([getattr(s, f.name) for s in splits]) for f in fields(Split)))
 
 
+def split_seeds(x, y, *, seeds, **options):
+    """Split once per seed, 0 to seeds - 1, with the options of `split`; return them stacked."""
+    return stack([split(x, y, seed=seed, **options) for seed in range(seeds)])
+
+
 def two_gaussians(n, seed, distance=2.0):
     """Draw two classes from unit Gaussians in the plane; return (x, y, bayes_error).
 

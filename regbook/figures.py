@@ -1,5 +1,12 @@
 """One look for every figure, and one colour per method through the whole book."""
 
+import base64
+import html
+import io
+import json
+import re
+import zlib
+
 import numpy as np
 
 # Okabe and Ito (2008): colours that readers with any colour vision can tell apart.
@@ -16,10 +23,28 @@ COLOURS = {
     "batch norm": _ORANGE,
     "layer norm": _GREEN,
     "group norm": _PURPLE,
+    "elastic net": _ORANGE,
+    "early stopping": _SKY,
+    # Part I compares ways to measure, and what a measurement is made of.
+    "hold-out": _BLACK,
+    "k-fold": _BLUE,
+    "stratified": _GREEN,
+    "repeated": _ORANGE,
+    "nested": _RED,
+    "noise": _BLACK,
+    "bias": _BLUE,
+    "variance": _RED,
+    "linear": _ORANGE,
+    "network": _BLUE,
 }
 
 # The colour says which method, the line says which part of the data.
 LINES = {"train": ":", "dev": "--", "test": "-"}
+
+# Bars and areas that stand for a part of the data.
+PARTS = {"train": _SKY, "train-dev": _GREEN, "dev": _ORANGE, "test": _RED}
+
+MOVING_BYTES = 400_000
 
 
 def use_style():
@@ -89,3 +114,94 @@ def forest(ax, intervals, unit, colours=None):
     ax.set_yticks(range(len(intervals)), labels=list(intervals))
     ax.set_ylim(len(intervals) - 0.5, -0.5)
     ax.set_xlabel(f"paired difference with 95 % interval ({unit})")
+
+
+_PLAYER = """
+<figure class="moving" id="{name}">
+<style>
+.moving {{ margin: 1rem 0; }}
+.moving img {{ max-width: 100%; }}
+.moving div {{ display: flex; gap: 1rem; max-width: {width}px; margin: 0.5rem 0; }}
+.moving input {{ flex: 1; min-width: 0; }}
+@media print {{ .moving div {{ display: none; }} }}
+@media (prefers-reduced-motion: reduce) {{ .moving button {{ display: none; }} }}
+</style>
+<img src="{still}" alt="{alt}">
+<div><button type="button">Play</button>
+<input type="range" min="0" max="{last}" value="{shown}" aria-label="Frame of the moving figure">
+</div>
+<figcaption>{caption}</figcaption>
+<script>
+(() => {{
+  const figure = document.getElementById("{name}");
+  const [image, button, slider] = ["img", "button", "input"].map((t) => figure.querySelector(t));
+  const frames = {frames};
+  let timer = null;
+  const show = (frame) => {{ image.src = frames[frame]; slider.value = frame; }};
+  const pause = () => {{ clearInterval(timer); timer = null; button.textContent = "Play"; }};
+  const step = () => Number(slider.value) < {last} ? show(Number(slider.value) + 1) : pause();
+  slider.addEventListener("input", () => {{ pause(); show(Number(slider.value)); }});
+  button.addEventListener("click", () => {{
+    if (timer) return pause();
+    if (Number(slider.value) === {last}) show(0);
+    timer = setInterval(step, {interval});
+    button.textContent = "Pause";
+  }});
+}})();
+</script>
+</figure>
+"""
+
+
+def moving(fig, draw, frames, *, alt, caption, still=-1, fps=6):
+    """Turn a figure into a moving one with a play button and a slider; return it for display.
+
+    fig: a matplotlib figure; it is closed. draw: `draw(i)` changes it into frame i.
+    frames: their number. alt: describes the figure to those who cannot see it. caption: says
+    what to see. still: the frame shown before anyone presses play, and on paper.
+    fps: frames per second.
+
+    The frames come from matplotlib's `to_jshtml` and are part of the page: it needs no kernel
+    and no network. The player is our own, because matplotlib's fetches an icon font from another
+    host and describes neither its picture nor its slider. Readers who ask their system for
+    reduced motion get the slider without the button.
+    Raises ValueError when the frames take more than 400 kB.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML
+    from matplotlib.animation import FuncAnimation
+
+    animation = FuncAnimation(fig, draw, frames=frames, init_func=lambda: None)
+    player = animation.to_jshtml(fps=fps, embed_frames=True)
+    plt.close(fig)
+    found = re.findall(r'"data:image/png;base64,([^"]*)"', player)
+    sources = [f"data:image/png;base64,{_fewer_colours(frame)}" for frame in found]
+    text = json.dumps(sources)
+    if len(text) > MOVING_BYTES:
+        raise ValueError(
+            f"the moving figure takes {len(text):,} bytes, allowed are {MOVING_BYTES:,}: "
+            "draw fewer frames or a smaller figure"
+        )
+    return HTML(
+        _PLAYER.format(
+            name=f"moving-{zlib.crc32(text.encode()):08x}",
+            width=round(fig.get_figwidth() * fig.dpi),
+            still=sources[still],
+            shown=range(len(sources))[still],
+            last=len(sources) - 1,
+            frames=text,
+            interval=round(1000 / fps),
+            alt=html.escape(alt),
+            caption=html.escape(caption),
+        )
+    )
+
+
+def _fewer_colours(png):
+    """Return a base64 PNG with 32 colours, which takes about a third of the bytes."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(re.sub(r"[\\\s]", "", png))))
+    file = io.BytesIO()
+    image.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()

@@ -42,6 +42,26 @@ def sweep(measure, methods):
     return pd.concat(frames, ignore_index=True).set_index(["method", "seed"]).reset_index()
 
 
+def by_seed(frame, metric, methods):
+    """Return one metric of several methods as an array of shape (seeds, methods).
+
+    frame: what `sweep` returns. `regbook.figures.band` draws the result.
+    Raises KeyError for a method or metric that the sweep does not have.
+    """
+    table = frame.pivot(index="seed", columns="method", values=metric)
+    return table[list(methods)].to_numpy()
+
+
+def chosen_on_dev(frame, methods, choose="dev", report="test"):
+    """Return `report` of the method with the highest `choose`, seed by seed: shape (seeds,).
+
+    This is how a strength must be chosen: each seed by its own dev rows, and never by the rows
+    that the score is reported on. The first of equally good methods wins.
+    """
+    best = by_seed(frame, choose, methods).argmax(axis=1)
+    return by_seed(frame, report, methods)[np.arange(len(best)), best]
+
+
 @dataclass
 class Runs:
     """Copies of one PyTorch model, trained side by side: one per seed.

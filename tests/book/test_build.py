@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book
 from bs4 import BeautifulSoup
+from PIL import Image
 
 SOURCES = ["_ext", "_static", "appendix", "chapters", "solutions"]
 SOURCES += ["_config.yml", "_toc.yml", "index.md", "references.bib"]
@@ -85,6 +86,14 @@ def test_every_picture_is_described(built_book, page):
     article = soup(built_book, page).select_one("article.bd-article")
     bare = [image["src"] for image in article("img") if len(image.get("alt", "").split()) < 3]
     assert bare == []
+
+
+def test_figures_are_stored_with_a_palette(built_book):
+    pictures = list((built_book / "_images").glob("*.png"))
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as image:
+            assert image.mode == "P", path.name
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)

@@ -1,4 +1,4 @@
-"""The role that shows a page's measured execution time."""
+"""The roles that show how long pages take to run and to read."""
 
 import pytest
 from book_support import code, markdown
@@ -13,6 +13,8 @@ from page_times import in_words
         (34.6, "about 35 s"),
         (89.4, "about 89 s"),
         (150.1, "about 3 min"),
+        (5000, "about 83 min"),
+        (9000, "about 2.5 h"),
     ],
 )
 def test_durations_in_words(seconds, words):
@@ -42,3 +44,20 @@ def test_a_page_that_was_not_executed(tiny_book):
 def test_an_unknown_page_warns(tiny_book):
     book = tiny_book({"first": [markdown("# First\n\n{running-time}`/nowhere`")]})
     assert "WARNING: running-time: there is no page 'nowhere'" in book.warnings
+
+
+def test_times_of_several_pages_are_added(tiny_book):
+    words = " word" * 590
+    first = [markdown("# First\n\nRead {reading-time}`/z/*`, run {running-time}`z/one /z/two`.")]
+    slow = code("import time; time.sleep(0.6)")
+    pages = {f"z/{name}": [markdown(f"# Page {name}\n\n{words}"), slow] for name in ("one", "two")}
+    book = tiny_book({"first": first, **pages}, nb_execution_mode="force")
+    assert book.warnings == ""
+    assert "Read about 6 min, run about " in book.html["first"]
+    assert "run under" not in book.html["first"]
+
+
+def test_a_pattern_without_pages_warns(tiny_book):
+    book = tiny_book({"first": [markdown("# First\n\n{reading-time}`/no*/lesson`")]})
+    assert "WARNING: reading-time: there is no page 'no*/lesson'" in book.warnings
+    assert "not measured yet" in book.html["first"]

@@ -76,7 +76,7 @@ def test_dict_of_numbers_of_any_framework_passes(function):
         (lambda x: {"mean": np.nan, "scale": x.std()}, "mean: The answer holds NaN"),
         (lambda x: {"mean": (1, 2), "scale": {"a": 1}}, "mean: Return one value; yours returns 2"),
         (lambda x: {"mean": x.mean(), "scale": {"a": 1}}, "scale: Return the values themselves"),
-        (lambda x: {"mean": "text", "scale": 1}, "expected numbers, got str 'text'"),
+        (lambda x: {"mean": "text", "scale": 1}, "mean: Return numbers, not a text"),
     ],
 )
 def test_dict_that_does_not_fit_gets_a_sentence(function, sentence):
@@ -199,3 +199,32 @@ def test_training_mode_normalises_by_the_batch_and_drops(build):
 def test_handle_explains_what_it_takes_in_a_report():
     with pytest.raises(AnswerError, match="pair"):
         Answer(lambda: torch_model()[0]).model()
+
+
+WORD = "You say it is the variance: the training error alone is far too high."
+
+
+@pytest.mark.parametrize(
+    ("received", "passed", "hint"),
+    [
+        ("bias", True, ""),
+        (np.str_("bias"), True, ""),
+        ("variance", False, WORD),
+        ("Bias", False, ""),
+        (1, False, "Return a text."),
+        (["bias"], False, "Return a text."),
+    ],
+)
+def test_a_text_is_compared_exactly(received, passed, hint):
+    answer = Answer(lambda: received)
+    outcome = compare(answer(), "bias", [Wrong("variance", "variance", WORD)])
+    assert (outcome.passed, outcome.hint) == (passed, hint)
+    assert outcome.expected == "'bias'"
+
+
+def test_a_text_where_numbers_are_expected_is_told_so():
+    outcome = compare(Answer(lambda: "three")(), 3.0)
+    assert outcome.hint == "Return numbers, not a text."
+    assert len(brief("x" * 10_000)) < 80
+    inside = compare(Answer(lambda: {"what": "bias", "size": 2})(), {"what": "bias", "size": 2.0})
+    assert inside.passed

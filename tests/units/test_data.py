@@ -172,6 +172,15 @@ def test_stack_adds_a_first_axis_of_seeds():
         np.testing.assert_array_equal(stacked.x_dev[seed], s.x_dev)
 
 
+def test_split_seeds_stacks_one_split_per_seed():
+    options = {"train": 100, "dev": 60, "label_noise": 0.3, "standardize": True}
+    stacked = data.split_seeds(*rows(), seeds=3, **options)
+    for seed in range(3):
+        s = data.split(*rows(), seed=seed, **options)
+        np.testing.assert_array_equal(stacked.x_test[seed], s.x_test)
+        np.testing.assert_array_equal(stacked.y_train[seed], s.y_train)
+
+
 @pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
 def test_best_classifier_of_two_gaussians_reaches_the_bayes_error(distance):
     x, y, bayes = data.two_gaussians(200_000, seed=0, distance=distance)

@@ -1,6 +1,10 @@
 """Colours tell methods apart, and the two kinds of figure draw what they are given."""
 
+import base64
+import io
 import itertools
+import json
+import re
 
 import matplotlib
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 
 matplotlib.use("Agg")
 from matplotlib import colors, pyplot
+from PIL import Image
 
 from regbook import figures
 from regbook.claims import mean_interval
@@ -16,6 +21,11 @@ from regbook.claims import mean_interval
 FAMILIES = [
     ("none", "L2", "AdamW", "L1", "max-norm", "dropout", "batch norm"),
     ("none", "L2", "dropout", "batch norm", "layer norm", "group norm"),
+    ("none", "L2", "L1", "elastic net"),
+    ("none", "L2", "dropout", "max-norm", "early stopping"),
+    ("hold-out", "k-fold", "stratified", "repeated", "nested"),
+    ("bias", "variance", "noise"),
+    ("linear", "network"),
 ]
 
 
@@ -83,3 +93,50 @@ def test_style_keeps_figures_on_white():
         figures.use_style()
         assert matplotlib.rcParams["savefig.facecolor"] == "white"
         assert matplotlib.rcParams["figure.constrained_layout.use"]
+
+
+def growing_line(frames=4, **options):
+    figure, axes = pyplot.subplots(figsize=(3, 2))
+    (line,) = axes.plot([0, 1], [0, 1], color=figures.colour("L2"))
+    options = {"alt": "A line that grows", "caption": "See <it> grow.", **options}
+    result = figures.moving(figure, lambda i: line.set_ydata([0, i]), frames, **options)
+    assert not pyplot.fignum_exists(figure.number)
+    return result.data
+
+
+def frames_of(page):
+    (frames,) = re.findall(r"const frames = (\[.*\]);", page)
+    return json.loads(frames)
+
+
+def test_a_moving_figure_holds_its_frames_and_needs_nothing_from_outside():
+    page = growing_line()
+    frames = frames_of(page)
+    assert len(set(frames)) == 4
+    pictures = [
+        Image.open(io.BytesIO(base64.b64decode(frame.partition("base64,")[2]))) for frame in frames
+    ]
+    assert {picture.size for picture in pictures} == {(300, 200)}
+    assert not re.search(r"https?:|//\w", re.sub("data:[^\"]*", "", page))
+
+
+@pytest.mark.parametrize(("still", "shown"), [(-1, 3), (1, 1)])
+def test_a_moving_figure_shows_its_still_without_a_script(still, shown):
+    page = growing_line(still=still)
+    assert f'<img src="{frames_of(page)[shown]}" alt="A line that grows">' in page
+    assert f'max="3" value="{shown}"' in page
+    assert "<figcaption>See &lt;it&gt; grow.</figcaption>" in page
+
+
+def test_a_moving_figure_keeps_its_colours_nearly():
+    page = growing_line(still=0)
+    data = frames_of(page)[0].partition("base64,")[2]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) / 255
+    wanted = np.array(colors.to_rgb(figures.colour("L2")))
+    assert np.abs(pixels - wanted).max(axis=-1).min() < 0.1
+
+
+def test_a_moving_figure_that_is_too_heavy_is_refused(monkeypatch):
+    monkeypatch.setattr(figures, "MOVING_BYTES", 1000)
+    with pytest.raises(ValueError, match="allowed are 1,000: draw fewer frames"):
+        growing_line()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from regbook.pairs import batches
-from regbook.sweep import progress, reset, sweep, train_seeds
+from regbook.sweep import by_seed, chosen_on_dev, progress, reset, sweep, train_seeds
 
 SEEDS, ROWS, EPOCHS, BATCH = 3, 22, 2, 8
 RNG = np.random.default_rng(0)
@@ -261,3 +261,35 @@ def test_reset_keeps_the_learning_rate():
     reset(model, 0)
     assert float(model.optimizer.learning_rate) == 0.25
     assert int(model.optimizer.iterations) == 0
+
+
+FRAME = sweep(
+    lambda dev, test: {"dev": np.array(dev), "test": np.array(test)},
+    {
+        "weak": {"dev": [0.9, 0.2, 0.5], "test": [1, 2, 3]},
+        "strong": {"dev": [0.1, 0.8, 0.5], "test": [4, 5, 6]},
+    },
+)
+
+
+def test_by_seed_has_a_row_per_seed_and_a_column_per_method():
+    shuffled = FRAME.sample(frac=1, random_state=0)
+    for frame in (FRAME, shuffled):
+        np.testing.assert_array_equal(
+            by_seed(frame, "test", ["strong", "weak"]), [[4, 1], [5, 2], [6, 3]]
+        )
+
+
+def test_by_seed_names_what_is_missing():
+    with pytest.raises(KeyError, match="middle"):
+        by_seed(FRAME, "test", ["weak", "middle"])
+    with pytest.raises(KeyError, match="loss"):
+        by_seed(FRAME, "loss", ["weak"])
+
+
+def test_each_seed_chooses_by_its_own_dev_rows_and_the_first_of_equals():
+    np.testing.assert_array_equal(chosen_on_dev(FRAME, ["weak", "strong"]), [1, 5, 3])
+    np.testing.assert_array_equal(chosen_on_dev(FRAME, ["strong", "weak"]), [1, 5, 6])
+    np.testing.assert_array_equal(
+        chosen_on_dev(FRAME, ["weak", "strong"], choose="test", report="dev"), [0.1, 0.8, 0.5]
+    )
