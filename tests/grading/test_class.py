@@ -1,16 +1,19 @@
-"""A whole class at once: two hundred submissions, twenty of them hostile, twice."""
+"""A whole class at once, twenty hostile submissions among it; and every chapter."""
 
 import csv
 import importlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 from grading_support import need_bubblewrap
 from hostile import case as support
 
 from regbook import cli
+from regbook.check import load_chapter
 
+ROOT = Path(__file__).parents[2]
 SIZE, HOSTILE = 200, 20
 GROUPS = ("endless", "resources", "leaving", "forging", "stealing", "destroying", "broken_files")
 STUB = "def {}(*_):\n    raise NotImplementedError"
@@ -66,3 +69,24 @@ def test_a_class_is_graded_twice_alike(handed_in, tmp_path):
         names = ("summary.csv", "scores.csv", "report.json")
         tables.append([(tmp_path / run / name).read_bytes() for name in names])
     assert tables[0] == tables[1]
+
+
+def test_every_chapter_is_graded_as_its_notebooks_deserve(tmp_path):
+    """Texts, callbacks and generators too: what a chapter's checks need crosses the sandbox."""
+    need_bubblewrap()
+    folder, deserved = tmp_path / "in", {}
+    for kind, pattern in {
+        "solved": "solutions/*.ipynb",
+        "empty": "chapters/*/exercises.ipynb",
+    }.items():
+        for path in ROOT.glob(pattern):
+            slug = path.stem if kind == "solved" else path.parent.name
+            checks = load_chapter(slug).checks.values()
+            most = sum(points for rows in checks for _, points, _, _ in rows)
+            submission = folder / kind / f"{slug}.ipynb"
+            submission.parent.mkdir(parents=True, exist_ok=True)
+            submission.write_bytes(path.read_bytes())
+            deserved[f"{kind}/{slug}.ipynb"] = str(most if kind == "solved" else 0)
+    assert cli.main(["grade", str(folder), "--out", str(tmp_path / "out"), "--seed", "3"]) == 0
+    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+        assert {row["submission"]: row["points"] for row in csv.DictReader(file)} == deserved
