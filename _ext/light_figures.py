@@ -20,7 +20,9 @@ def use_palettes(app: Sphinx, error: Exception | None) -> None:
         with Image.open(path) as image:
             see_through = image.mode == "RGBA" and image.getextrema()[3][0] < 255
             if image.mode in ("RGB", "RGBA") and not see_through:
-                palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                # Maximum coverage keeps the colour of a small mark; a median cut may not.
+                method = Image.Quantize.MAXCOVERAGE
+                palette = image.convert("RGB").quantize(256, method, dither=Image.Dither.NONE)
                 palette.save(path, optimize=True)
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/mutation.py [--chapter SLUG] [seed ...]
 
-Each graded function of `solutions/` (or of one chapter) is changed in one place at a time: an operator, a constant, an
-axis, a dropped term, swapped arguments or results, a turned condition, another dtype. A change that
-still earns full marks under every seed survives: a hole in the checks. Then the exit status is 1.
+Each graded function of `solutions/` (or of one chapter) is changed in one place at a time: an
+operator, a constant, an axis, a dropped term, swapped arguments or results, a turned condition,
+another dtype. A change that still earns full marks under every seed survives: a hole in the
+checks. Then the exit status is 1.
 A change that makes a loop endless is stopped and counts as rejected.
 """
 
@@ -22,7 +23,7 @@ from regbook.check import Stopped, load_chapter
 from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 20
+SECONDS = 60
 
 SWAPS = {
     ast.Add: [ast.Sub],

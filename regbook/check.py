@@ -166,7 +166,7 @@ def brief(value):
 
 def _matches(received, expected):
     if isinstance(expected, str) or isinstance(received, str):
-        return isinstance(received, str) and received == expected
+        return type(received) is type(expected) and received == expected
     if isinstance(expected, dict):
         return (
             isinstance(received, dict)

@@ -31,6 +31,7 @@ COLOURS = {
     "stratified": _GREEN,
     "repeated": _ORANGE,
     "nested": _RED,
+    "leak": _RED,
     "noise": _BLACK,
     "bias": _BLUE,
     "variance": _RED,
@@ -40,6 +41,9 @@ COLOURS = {
 
 # The colour says which method, the line says which part of the data.
 LINES = {"train": ":", "dev": "--", "test": "-"}
+
+# Amounts of one thing (rows, epochs, units) from few to many: one hue, darker for more.
+AMOUNTS = ("#6BAED6", "#2171B5", "#08306B")
 
 # Bars and areas that stand for a part of the data.
 PARTS = {"train": _SKY, "train-dev": _GREEN, "dev": _ORANGE, "test": _RED}
@@ -81,14 +85,15 @@ def band(ax, x, values, label, method=None, **line):
     """Draw the mean over seeds with its 95 % interval as a band.
 
     x: shape (points,); values: shape (seeds, points), in the unit of the y axis.
-    label: the legend's text; method: whose colour to take (default: the label's).
-    Pass `linestyle=figures.LINES[part]` to tell train, dev and test apart.
+    label: the legend's text; method: whose colour to take (default: the label's), unless
+    `color=figures.AMOUNTS[i]` gives one. Pass `linestyle=figures.LINES[part]` to tell train, dev
+    and test apart.
     """
     from regbook.claims import mean_interval
 
     values = np.asarray(values)
     intervals = [mean_interval(column) for column in values.T]
-    shade = colour(method or label)
+    shade = line.pop("color", None) or colour(method or label)
     ax.plot(x, values.mean(axis=0), color=shade, label=label, **line)
     ax.fill_between(
         x,
@@ -202,6 +207,8 @@ def _fewer_colours(png):
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(re.sub(r"[\\\s]", "", png))))
+    # Maximum coverage keeps the colour of a small mark, which a median cut turns grey.
+    few = image.convert("RGB").quantize(32, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    image.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    few.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -252,7 +252,7 @@ WRONG = {
         ("grows_with_the_square", lambda weights, lam: 0.0),
         ("form", lambda weights, lam: [lam * (w**2).sum() for w in weights]),
         ("form", lambda weights, lam: float("nan")),
-        ("error", lambda weights, lam: "7"),
+        ("form", lambda weights, lam: "7"),
         ("error", lambda weights, lam: None),
         ("error", lambda weights: 0.0),
         ("error", lambda weights, lam: 1 / 0),

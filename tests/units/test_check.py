@@ -125,7 +125,7 @@ def test_answers_of_every_framework_pass(function):
     [
         (lambda x: x, r"called with 2 arguments, but takes \(x\)"),
         (lambda x, c, d: x, r"called with 2 arguments, but takes \(x, c, d\)"),
-        (lambda x, c: "text", "expected numbers, got str 'text'"),
+        (lambda x, c: "text", "Return numbers, not a text"),
         (lambda x, c: {"x": x}, "the values themselves; yours are in a dict"),
         (lambda x, c: scale, "expected numbers, got function"),
         (lambda x, c: 1j * x, "expected numbers"),

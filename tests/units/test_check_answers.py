@@ -223,8 +223,9 @@ def test_a_text_is_compared_exactly(received, passed, hint):
 
 
 def test_a_text_where_numbers_are_expected_is_told_so():
-    outcome = compare(Answer(lambda: "three")(), 3.0)
-    assert outcome.hint == "Return numbers, not a text."
+    for expected in (3.0, np.ones(2), {"what": 1.0}):
+        outcome = compare(Answer(lambda: "three")(), expected, [Wrong("none", np.zeros(2), "?")])
+        assert outcome.hint == "Return numbers, not a text."
     assert len(brief("x" * 10_000)) < 80
     inside = compare(Answer(lambda: {"what": "bias", "size": 2})(), {"what": "bias", "size": 2.0})
     assert inside.passed

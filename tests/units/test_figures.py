@@ -24,6 +24,7 @@ FAMILIES = [
     ("none", "L2", "L1", "elastic net"),
     ("none", "L2", "dropout", "max-norm", "early stopping"),
     ("hold-out", "k-fold", "stratified", "repeated", "nested"),
+    ("none", "leak"),
     ("bias", "variance", "noise"),
     ("linear", "network"),
 ]
@@ -69,6 +70,12 @@ def test_band_draws_the_mean_and_its_interval(ax):
 def test_band_takes_the_colour_of_its_label(ax):
     figures.band(ax, [0, 1], np.eye(2), "dropout")
     assert ax.lines[0].get_color() == figures.colour("dropout")
+
+
+def test_band_takes_an_amounts_colour(ax):
+    figures.band(ax, [0, 1], np.eye(2), "50 rows", color=figures.AMOUNTS[0])
+    drawn = [ax.lines[0].get_color(), ax.collections[0].get_facecolor()[0, :3]]
+    assert [colors.to_hex(shade).upper() for shade in drawn] == [figures.AMOUNTS[0]] * 2
 
 
 def test_forest_draws_one_interval_per_row_and_the_zero_line(ax):
@@ -117,7 +124,7 @@ def test_a_moving_figure_holds_its_frames_and_needs_nothing_from_outside():
         Image.open(io.BytesIO(base64.b64decode(frame.partition("base64,")[2]))) for frame in frames
     ]
     assert {picture.size for picture in pictures} == {(300, 200)}
-    assert not re.search(r"https?:|//\w", re.sub("data:[^\"]*", "", page))
+    assert not re.search(r"https?:|//\w", re.sub('data:[^"]*', "", page))
 
 
 @pytest.mark.parametrize(("still", "shown"), [(-1, 3), (1, 1)])
@@ -128,12 +135,17 @@ def test_a_moving_figure_shows_its_still_without_a_script(still, shown):
     assert "<figcaption>See &lt;it&gt; grow.</figcaption>" in page
 
 
-def test_a_moving_figure_keeps_its_colours_nearly():
-    page = growing_line(still=0)
-    data = frames_of(page)[0].partition("base64,")[2]
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) / 255
-    wanted = np.array(colors.to_rgb(figures.colour("L2")))
-    assert np.abs(pixels - wanted).max(axis=-1).min() < 0.1
+def test_a_small_mark_keeps_its_colour():
+    figure, axes = pyplot.subplots(figsize=(5, 3))
+    rng = np.random.default_rng(0)
+    axes.plot(*rng.normal(size=(2, 300)), ".", color=figures.colour("L2"), markersize=3)
+    axes.plot(0, 0, "o", color=figures.colour("dropout"), markersize=3)
+    data = frames_of(figures.moving(figure, lambda i: None, 1, alt="", caption="").data)[0]
+    picture = Image.open(io.BytesIO(base64.b64decode(data.partition("base64,")[2])))
+    pixels = np.asarray(picture.convert("RGB")) / 255
+    for method in ("L2", "dropout"):
+        gap = np.abs(pixels - colors.to_rgb(figures.colour(method))).max(axis=-1)
+        assert gap.min() < 0.05, method
 
 
 def test_a_moving_figure_that_is_too_heavy_is_refused(monkeypatch):
