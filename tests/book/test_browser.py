@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -336,3 +337,57 @@ def test_the_keyboard_alone_can_choose(open_page, page):
     assert outline == "solid"
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     assert chosen_everywhere(browser, "keras")
+
+
+# --- Moving figures ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_a_moving_figure_plays_pauses_and_stands_still(open_page, page):
+    browser = open_page(page)
+    (figure,) = browser.find_elements(By.CSS_SELECTOR, "figure.moving")
+    button, slider, picture = (
+        figure.find_element(By.TAG_NAME, tag) for tag in ("button", "input", "img")
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
+    still = slider.get_attribute("value"), picture.get_attribute("src")
+
+    slider.send_keys(Keys.HOME)
+    first = picture.get_attribute("src")
+    assert slider.get_attribute("value") == "0"
+    assert (still[1] == first) == (still[0] == "0")
+
+    button.click()
+    assert button.text == "Pause"
+    WebDriverWait(browser, 5).until(lambda _: int(slider.get_attribute("value")) >= 2)
+    button.click()
+    assert button.text == "Play"
+    stopped = slider.get_attribute("value")
+    assert picture.get_attribute("src") != first
+    time.sleep(0.5)
+    assert slider.get_attribute("value") == stopped
+
+    slider.send_keys(Keys.END)
+    button.click()  # from the end it starts again
+    assert int(slider.get_attribute("value")) < int(slider.get_attribute("max"))
+    WebDriverWait(browser, 20).until(lambda _: button.text == "Play")
+    assert slider.get_attribute("value") == slider.get_attribute("max")
+
+
+def test_a_moving_figure_respects_paper_and_reduced_motion(open_page):
+    browser = open_page(LESSONS[0])
+    shown = {}
+    wanted = {
+        "screen": {},
+        "still": {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]},
+        "paper": {"media": "print"},
+    }
+    for name, settings in wanted.items():
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", settings)
+        shown[name] = [bool(displayed(browser, f".moving {t}")) for t in ("img", "input", "button")]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert shown == {
+        "screen": [True, True, True],
+        "still": [True, True, False],
+        "paper": [True, False, False],
+    }

@@ -11,6 +11,13 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("chapters/*", "solutions", "appendix")
 NOTEBOOKS = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.ipynb"))
 LESSONS = sorted(ROOT.glob("chapters/*/lesson.ipynb"))
+NOTATION = ROOT / "appendix" / "notation.md"
+GREEK = re.compile(
+    r"\\(?:var)?(?:alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma"
+    r"|tau|phi|chi|psi|omega)",
+    re.IGNORECASE,
+)
+LINK = re.compile(r"\]\(\.\./(\w+)/lesson\.ipynb(?:#[\w-]+)?\)")
 SECTIONS = [
     "Motivation",
     "Definition",
@@ -35,6 +42,22 @@ def tags(cell):
 def has(call, cell):
     """Whether a line of the cell starts with a call of this function."""
     return re.search(rf"^\s*{call}\(", cell.source, re.MULTILINE) is not None
+
+
+def prose(path):
+    return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def symbols(text):
+    """Return the letters of all formulas: Latin, Greek, and blackboard or script ones."""
+    maths = " ".join(a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$(.+?)\$", text, re.DOTALL))
+    words = r"\\(text|operatorname|mathrm|texttt|begin|end)\*?\s*\{[^}]*\}"
+    maths = re.sub(words, " ", maths)
+    styled = r"\\math(?:bb|cal|bf)\s*\{?([A-Za-z])\}?"
+    special = {match.group().replace("{", " ").strip("}") for match in re.finditer(styled, maths)}
+    special = {" ".join(symbol.split()) for symbol in special}
+    commands = re.findall(r"\\[A-Za-z]+|[A-Za-z]", re.sub(styled, " ", maths))
+    return special | {c for c in commands if len(c) == 1 or GREEK.fullmatch(c)}
 
 
 def test_every_chapter_has_its_three_notebooks():
@@ -98,7 +121,11 @@ def test_claims_and_agreements_are_stored_and_checked(path):
 
 @pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_figures_say_what_they_show(path):
-    figures = [c for c in read(path).cells if "plt.subplots" in c.source]
+    cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
+    moving = [cell for cell in cells if has(r"(?:figures\.)?moving", cell)]
+    assert len(moving) == 1
+    assert all(f"{text}=" in moving[0].source for text in ("alt", "caption"))
+    figures = [cell for cell in cells if "plt.subplots" in cell.source and cell not in moving]
     assert len(figures) >= 2
     for cell in figures:
         look = cell.metadata.mystnb
@@ -106,3 +133,32 @@ def test_figures_say_what_they_show(path):
         assert len(look["figure"]["caption"]) > 40
         labelled = "xlabel" in cell.source and "ylabel" in cell.source
         assert labelled or "forest(" in cell.source, "label both axes, with units"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_every_symbol_is_on_the_notation_page(path):
+    assert symbols(prose(path)) - symbols(NOTATION.read_text(encoding="utf-8")) == set()
+
+
+def test_symbols_are_found_in_formulas_only():
+    text = (
+        r"A rate $\eta_t$ of $\mathcal N(0, \tau^2)$, $$\hat y = \text{for } \mathbb{E}[x],$$ not b"
+    )
+    assert symbols(text) == {r"\eta", "t", r"\mathcal N", r"\tau", "y", r"\mathbb E", "x"}
+
+
+def test_related_lessons_link_to_each_other():
+    links = {
+        (path.parent.name, target) for path in LESSONS for target in set(LINK.findall(prose(path)))
+    }
+    assert links
+    assert {(one, other) for one, other in links if (other, one) not in links} == set()
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_a_prediction_precedes_the_experiment(path):
+    text = prose(path)
+    section = text[text.index("## Experiment") : text.index("## What goes wrong")]
+    assert section.count("Predict before you run") == 1
+    question = section[section.index("Predict before you run") :]
+    assert ":class: dropdown" in question
