@@ -41,7 +41,7 @@ def variants(node):
             yield ast.BinOp(node.left, operator(), node.right)
         yield node.left
         yield node.right
-        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow):
+        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow) and not hasattr(node, "squared"):
             yield ast.BinOp(node.right, node.op, node.left)
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         for value in (node.value + 1, node.value - 1, 2 * node.value, node.value / 2):
@@ -63,7 +63,7 @@ def variants(node):
             rest = node.keywords[:i] + node.keywords[i + 1 :]
             yield ast.Call(node.func, node.args, rest)
             if keyword.arg == "axis":
-                other = ast.keyword("axis", ast.Constant(1))
+                other = ast.keyword("axis", ast.Constant(int(ast.unparse(keyword.value) != "1")))
                 yield ast.Call(node.func, node.args, [*rest, other])
         if len(node.args) > 1:
             first, second, *others = node.args
@@ -96,6 +96,9 @@ def mutants(source):
     tree = ast.parse(source)
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef))
     function.body = function.body[1:]
+    for node in ast.walk(function):  # (a - b)**2 is (b - a)**2
+        if isinstance(node, ast.BinOp) and ast.unparse(node).endswith(") ** 2"):
+            node.left.squared = True
     count = 0
     while True:
         changed = copy.deepcopy(function)

@@ -67,6 +67,16 @@ def test_every_chapter_has_its_three_notebooks():
     assert slugs == {path.parent.name for path in ROOT.glob("chapters/*/exercises.ipynb")}
 
 
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_exercises_and_solutions_carry_the_title_of_the_lesson(path):
+    def title(path):
+        return re.search(r"^# (.+)$", prose(path), re.MULTILINE).group(1)
+
+    solution = ROOT / "solutions" / f"{path.parent.name}.ipynb"
+    assert title(solution) == f"Solutions: {title(path)}"
+    assert title(path.with_name("exercises.ipynb")) == f"Exercises: {title(path)}"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebook_is_tidy(path):
     assert path.read_text(encoding="utf-8") == to_text(tidy(read(path))), "run `make tidy`"
