@@ -26,7 +26,7 @@ _build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook
 	@mkdir -p _build && touch $@
 
 # Sphinx knows the pages, not the look of the book that surrounds them.
-_build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/*)
+_build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/* _templates/*)
 	@rm -rf _build/.doctrees _build/html
 	@mkdir -p _build && touch $@
 

@@ -14,7 +14,7 @@ from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book
 from bs4 import BeautifulSoup
 from PIL import Image
 
-SOURCES = ["_ext", "_static", "appendix", "chapters", "solutions"]
+SOURCES = ["_ext", "_static", "_templates", "appendix", "chapters", "solutions"]
 SOURCES += ["_config.yml", "_toc.yml", "index.md", "references.bib"]
 
 NEEDS_ADDRESS = re.compile(r"colab\.research|mybinder\.org|/edit/|/issues/new")
