@@ -150,6 +150,16 @@ def test_every_symbol_is_on_the_notation_page(path):
     assert symbols(prose(path)) - symbols(NOTATION.read_text(encoding="utf-8")) == set()
 
 
+def test_the_notation_page_names_a_place_for_every_symbol():
+    rows = re.findall(
+        r"^\| (\$.+?) \| .+\((\.\./chapters/.+?\.ipynb)\) \|$", NOTATION.read_text(), re.M
+    )
+    assert len(rows) > 30
+    for symbol, link in rows:
+        used = symbols(prose((NOTATION.parent / link).resolve()))
+        assert symbols(symbol) <= used, f"{symbol} is not in {link}"
+
+
 def test_symbols_are_found_in_formulas_only():
     text = (
         r"A rate $\eta_t$ of $\mathcal N(0, \tau^2)$, $$\hat y = \text{for } \mathbb{E}[x],$$ not b"
