@@ -1,6 +1,29 @@
 """Both frameworks in float64, where agreement is a matter of formulas and not of rounding."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+
+from regbook.notebooks import read
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def solution(request):
+    """Return a function that gives a function of the module's solution notebook by its name."""
+    slug = request.module.SLUG
+
+    def solution(name):
+        for cell in read(ROOT / "solutions" / f"{slug}.ipynb").cells:
+            if cell.cell_type == "code" and cell.source.startswith(f"def {name}("):
+                space = {"np": np}
+                exec(cell.source, space)
+                return space[name]
+        raise LookupError(f"the solution of {slug} defines no function {name}")
+
+    return solution
 
 
 @pytest.fixture

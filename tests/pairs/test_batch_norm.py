@@ -1,7 +1,5 @@
 """Batch norm in Keras, in PyTorch and from scratch is one and the same, up to stated rules."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -10,25 +8,14 @@ import torch
 from torch import nn
 
 from regbook.arrays import to_numpy
-from regbook.notebooks import read
 from regbook.pairs import batches, copy_weights, largest_difference, weights
 
 TOL = 1e-12
 EPS = 2**-10
 MOMENTUM = 0.875  # Keras's; PyTorch's is 1 - MOMENTUM
-ROOT = Path(__file__).parents[2]
+SLUG = "18_batch_norm"
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-def from_scratch(name):
-    """Return a function of the chapter's solution."""
-    for cell in read(ROOT / "solutions" / "18_batch_norm.ipynb").cells:
-        if cell.source.startswith(f"def {name}("):
-            space = {"np": np}
-            exec(cell.source, space)
-            return space[name]
-    raise KeyError(name)
 
 
 def gap(*results):
@@ -67,10 +54,10 @@ def test_the_fixture_is_in_force():
     assert nn.Linear(1, 1).weight.dtype == torch.float64
 
 
-def test_training_output(batch):
+def test_training_output(batch, solution):
     x, gamma, beta, _ = batch
     ours, theirs = layers(5, gamma, beta)
-    scratch = from_scratch("batchnorm_forward")(x, gamma, beta, EPS)
+    scratch = solution("batchnorm_forward")(x, gamma, beta, EPS)
     assert gap(scratch, ours(x, training=True), theirs(torch.tensor(x))) < TOL
 
 
@@ -80,7 +67,7 @@ def test_default_epsilons_differ_where_the_variance_is_small():
     assert gap(ours, nn.BatchNorm1d(5)(torch.tensor(x))) > 0.1
 
 
-def test_backward(batch):
+def test_backward(batch, solution):
     x, gamma, beta, dy = batch
     ours, theirs = layers(5, gamma, beta)
     with tf.GradientTape() as tape:
@@ -90,15 +77,15 @@ def test_backward(batch):
     inputs = torch.tensor(x, requires_grad=True)
     theirs(inputs).backward(torch.tensor(dy))
     in_torch = [inputs.grad, theirs.weight.grad, theirs.bias.grad]
-    scratch = list(from_scratch("batchnorm_backward")(dy, x, gamma, EPS))
+    scratch = list(solution("batchnorm_backward")(dy, x, gamma, EPS))
     assert gap(scratch, in_keras, in_torch) < TOL
 
 
 @pytest.mark.parametrize("rows", [2, 4, 12])
-def test_running_statistics_and_inference(rows):
+def test_running_statistics_and_inference(rows, solution):
     rng = np.random.default_rng(2)
     steps = rng.normal(3, 2, size=(20, rows, 5))
-    (ours, theirs), update = layers(5), from_scratch("running_stats_update")
+    (ours, theirs), update = layers(5), solution("running_stats_update")
     in_keras = in_torch = (np.zeros(5), np.ones(5))
     for x in steps:
         ours(x, training=True)
@@ -116,7 +103,7 @@ def test_running_statistics_and_inference(rows):
     theirs.running_var.copy_(torch.tensor(to_numpy(ours.moving_variance)))
     theirs.eval()
     x = rng.normal(size=(7, 5))
-    scratch = from_scratch("fix_the_eval_bug")(x, 1, 0, *in_keras, MOMENTUM, EPS, False)
+    scratch = solution("fix_the_eval_bug")(x, 1, 0, *in_keras, MOMENTUM, EPS, False)
     assert gap(scratch[0], ours(x, training=False), theirs(torch.tensor(x))) < TOL
 
 
@@ -190,10 +177,10 @@ def test_layer_and_group_norm():
     )
 
 
-def test_batch_of_one(batch):
+def test_batch_of_one(batch, solution):
     x, gamma, beta, _ = batch
     ours, theirs = layers(5, gamma, beta)
-    scratch = from_scratch("batchnorm_forward")(x[:1], gamma, beta, EPS)
+    scratch = solution("batchnorm_forward")(x[:1], gamma, beta, EPS)
     assert gap(beta[None], ours(x[:1], training=True), scratch) < TOL
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         theirs(torch.tensor(x[:1]))

@@ -4,16 +4,12 @@ Both frameworks train tanh networks of several widths and on several numbers of 
 weights and on equal batches. Rates are powers of two, which float32 holds exactly.
 """
 
-import ast
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from regbook.notebooks import read
 from regbook.pairs import batches, largest_difference, set_weights
 
 LR, EXACT, DIFFERENT = 2**-4, 1e-12, 1e-2
@@ -22,7 +18,7 @@ X = RNG.uniform(-1, 1, size=(160, 1))
 Y = np.sin(1.5 * np.pi * X) + RNG.normal(scale=0.3, size=X.shape)
 GRID = np.linspace(-1, 1, 41)
 TRUTH = np.sin(1.5 * np.pi * GRID)
-SOLUTION = Path(__file__).parents[2] / "solutions" / "03_bias_variance.ipynb"
+SLUG = "03_bias_variance"
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -104,17 +100,7 @@ def test_targets_without_their_second_axis_train_another_network():
     assert largest_difference(ours, naive) > DIFFERENT
 
 
-def solution(name):
-    """Return a function that the solution notebook defines."""
-    space = {"np": np}
-    for cell in read(SOLUTION).cells:
-        if cell.cell_type == "code" and f"def {name}(" in cell.source:
-            exec(compile(ast.parse(cell.source), str(SOLUTION), "exec"), space)
-            return space[name]
-    raise LookupError(name)
-
-
-def test_the_decomposition_is_the_same_in_both_and_adds_up():
+def test_the_decomposition_is_the_same_in_both_and_adds_up(solution):
     decompose, model = solution("bias_variance_decomposition"), in_keras(6)
     ours, theirs = [], []
     for i in range(6):
@@ -128,7 +114,7 @@ def test_the_decomposition_is_the_same_in_both_and_adds_up():
     assert abs(sum(parts) - ((np.array(ours) - TRUTH) ** 2).mean()) < EXACT
 
 
-def test_the_exercise_trains_the_network_of_the_pairs():
+def test_the_exercise_trains_the_network_of_the_pairs(solution):
     train_and_predict = solution("train_and_predict")
     x, y = X[:30, 0], Y[:30, 0]
     out = train_and_predict(x, y, GRID, start(5), 0.0, LR, 10)

@@ -4,9 +4,6 @@ The generators of the two libraries cannot be made equal. So a mask of our own g
 and the random layers are compared by the values they give and by five standard errors of moments.
 """
 
-import ast
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -14,7 +11,6 @@ import tensorflow as tf
 import torch
 from torch import nn
 
-from regbook.notebooks import read
 from regbook.pairs import copy_weights, largest_difference, set_weights
 
 RATE, LR = 0.25, 2**-3  # numbers that float32 holds exactly, and so does 1 - RATE
@@ -23,7 +19,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 MASKS = (RNG.random((20, 40, 5)) >= RATE).astype(float)
 START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
-SOLUTION = Path(__file__).parents[2] / "solutions" / "10_dropout.ipynb"
+SLUG = "10_dropout"
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -162,17 +158,13 @@ def test_channels_are_dropped_whole():
     assert np.ptp(single, axis=1).max() > 0
 
 
-def test_formulas_of_the_exercises_are_torch_dropout():
-    space = {"np": np}
-    for cell in read(SOLUTION).cells:
-        if cell.cell_type == "code" and cell.source.startswith("def dropout_"):
-            exec(compile(ast.parse(cell.source), str(SOLUTION), "exec"), space)
+def test_formulas_of_the_exercises_are_torch_dropout(solution):
     x = torch.tensor(RNG.normal(size=(30, 20)), requires_grad=True)
     out = nn.functional.dropout(x, RATE)
     mask = (out != 0).detach().numpy()
     dy = RNG.normal(size=(30, 20))
     out.backward(torch.from_numpy(dy))
-    dx = space["dropout_backward"](dy, mask, RATE)
+    dx = solution("dropout_backward")(dy, mask, RATE)
     assert largest_difference(dx, x.grad) < EXACT
-    ours, own = space["dropout_forward"](x.detach().numpy(), RATE, np.random.default_rng(0))
+    ours, own = solution("dropout_forward")(x.detach().numpy(), RATE, np.random.default_rng(0))
     assert largest_difference(ours, x.detach().numpy() * own / (1 - RATE)) < EXACT

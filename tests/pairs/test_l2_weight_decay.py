@@ -4,16 +4,12 @@ Every run starts from equal weights and takes 20 steps on equal batches. Keras c
 through float32, so all numbers here are sums of few powers of two, which float32 holds exactly.
 """
 
-import ast
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from regbook.notebooks import read
 from regbook.pairs import batches, largest_difference, set_weights
 
 LR, LAM, DECAY, MOMENTUM, EPS = 2**-4, 2**-5, 2**-2, 0.5, 2**-60
@@ -24,7 +20,7 @@ EXACT, DIFFERENT = 1e-12, 1e-2
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
-SOLUTION = Path(__file__).parents[2] / "solutions" / "07_l2_weight_decay.ipynb"
+SLUG = "07_l2_weight_decay"
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -172,17 +168,7 @@ def test_decay_of_torch_adam_is_l2_on_kernels_and_biases():
     assert largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))) < EXACT
 
 
-def solution(name):
-    """Return a function that the solution notebook defines."""
-    space = {"np": np}
-    for cell in read(SOLUTION).cells:
-        if cell.cell_type == "code" and f"def {name}(" in cell.source:
-            exec(compile(ast.parse(cell.source), str(SOLUTION), "exec"), space)
-            return space[name]
-    raise LookupError(name)
-
-
-def test_formula_of_the_exercise_is_torch_adamw():
+def test_formula_of_the_exercise_is_torch_adamw(solution):
     adamw_step = solution("adamw_step")
     rng = np.random.default_rng(1)
     w, m, v = rng.normal(size=(4, 3)), np.zeros((4, 3)), np.zeros((4, 3))

@@ -5,9 +5,7 @@ through float32, so the rates and radii here are powers of two. Keras adds its e
 every norm: a fixture takes it away where the rule itself is under test.
 """
 
-import ast
 import functools
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-from regbook.notebooks import read
 from regbook.pairs import batches, largest_difference, set_weights, weights
 
 LR, R = 2**-2, 2**-1
@@ -25,7 +22,7 @@ X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 IMAGES = RNG.normal(size=(40, 5, 5, 2))
 START = [RNG.normal(scale=0.5, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
 CONV_START = [RNG.normal(scale=0.5, size=shape) for shape in [(3, 3, 2, 4), (4,), (4, 3), (3,)]]
-SOLUTION = Path(__file__).parents[2] / "solutions" / "09_max_norm.ipynb"
+SLUG = "09_max_norm"
 MaxNorm = keras.constraints.MaxNorm
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -195,17 +192,7 @@ def test_nothing_is_enforced_before_the_first_step(no_epsilon):
     assert np.linalg.norm(model.get_weights()[0], axis=0).max() > 2 * R
 
 
-def solution(name):
-    """Return a function that the solution notebook defines."""
-    space = {"np": np}
-    for cell in read(SOLUTION).cells:
-        if cell.cell_type == "code" and f"def {name}(" in cell.source:
-            exec(compile(ast.parse(cell.source), str(SOLUTION), "exec"), space)
-            return space[name]
-    raise LookupError(name)
-
-
-def test_formula_of_the_exercise_is_the_constraint_of_keras(no_epsilon):
+def test_formula_of_the_exercise_is_the_constraint_of_keras(no_epsilon, solution):
     projection = solution("max_norm_projection")
     assert largest_difference(MaxNorm(R)(START[0]), projection(START[0], R, 0)) < EXACT
     filters = CONV_START[0]
