@@ -8,36 +8,34 @@ from regbook.check import Chapter, Outcome, Wrong, brief, compare, outputs
 chapter = Chapter("02_cross_validation")
 
 
-def _fault(key, expected, received, hint):
-    return Outcome(False, expected, received, key, hint)
-
-
 def _folds(received, n, k):
     """Return an answer as a list of k integer arrays, or the Outcome that says what it is not."""
     expected = f"{k} arrays of row numbers"
     if isinstance(received, np.ndarray) and received.shape == (n,):
-        return None, _fault(
-            "labels",
+        return None, Outcome(
+            False,
             expected,
             brief(received),
+            "labels",
             "You return one number per row. Return the rows of each fold: a list of k arrays.",
         )
     if isinstance(received, np.ndarray) and received.ndim == 2:
         received = tuple(received)
     if isinstance(received, tuple) and any(isinstance(item, tuple) for item in received):
-        return None, _fault(
-            "pairs",
+        return None, Outcome(
+            False,
             expected,
             brief(received),
+            "pairs",
             "You return several arrays per fold. Return only its own rows: everybody else trains.",
         )
     if not isinstance(received, tuple) or len(received) != k:
-        return None, _fault(
-            "form", expected, brief(received), f"Return a list of {k} arrays, one per fold."
+        return None, Outcome(
+            False, expected, brief(received), "form", f"Return a list of {k} arrays, one per fold."
         )
     if any(isinstance(f, str | dict) or f.ndim != 1 or f.dtype.kind not in "iu" for f in received):
-        return None, _fault(
-            "form", expected, brief(received), "Each fold is one array of whole numbers."
+        return None, Outcome(
+            False, expected, brief(received), "form", "Each fold is one array of whole numbers."
         )
     return list(received), None
 
@@ -65,28 +63,31 @@ def deals_every_row_once(answer, rng):
     dealt = np.concatenate(folds)
     expected, received = f"the rows 0 to {n - 1}, each once", f"{len(dealt)} rows"
     if len(dealt) == n * (k - 1):
-        return _fault(
-            "train-rows",
+        return Outcome(
+            False,
             expected,
             received,
+            "train-rows",
             "You return the training rows of each turn. Return the rows of the fold itself.",
         )
     if np.array_equal(np.sort(dealt), np.arange(1, n + 1)):
-        return _fault(
-            "from-one", expected, f"rows 1 to {n}", "Row numbers start at 0: use range(n)."
+        return Outcome(
+            False, expected, f"rows 1 to {n}", "from-one", "Row numbers start at 0: use range(n)."
         )
     if len(set(dealt.tolist())) < len(dealt):
-        return _fault(
-            "overlap",
+        return Outcome(
+            False,
             expected,
             f"{len(dealt) - len(set(dealt.tolist()))} rows twice",
+            "overlap",
             "Some rows are in two folds. Shuffle once and cut; do not draw each fold anew.",
         )
     if len(dealt) < n:
-        return _fault(
-            "dropped",
+        return Outcome(
+            False,
             expected,
             received,
+            "dropped",
             "n need not be a multiple of k: your folds leave out the remainder.",
         )
     return compare(np.sort(dealt), np.arange(n))
@@ -106,12 +107,15 @@ def makes_equal_folds(answer, rng):
         sizes = sorted(len(fold) for fold in folds)
         expected, received = "sizes that differ by 1 or less", f"sizes {sizes}"
         if sizes[-1] - sizes[0] > 1:
-            return _fault(
-                "uneven",
+            return Outcome(
+                False,
                 expected,
                 received,
-                "One fold gets the whole remainder, or each row draws its fold by itself. "
-                "Deal the rows evenly.",
+                "uneven",
+                (
+                    "One fold gets the whole remainder, or each row draws its fold by itself. "
+                    "Deal the rows evenly."
+                ),
             )
         if sum(sizes) != n:
             return Outcome(False, f"{n} rows in all", received)
@@ -140,10 +144,11 @@ def shuffles_the_rows(answer, rng):
     expected, received = "about 19 of 59 neighbours together", f"{mean:.0f}"
     if 8 < mean < 30:
         return Outcome(True, expected, received)
-    return _fault(
-        "unshuffled",
+    return Outcome(
+        False,
         expected,
         received,
+        "unshuffled",
         "Your folds follow the order of the table: blocks, or every k-th row. Shuffle first.",
     )
 
@@ -164,17 +169,19 @@ def follows_the_seed(answer, rng):
             return fault
         made.append([frozenset(fold.tolist()) for fold in folds])
     if made[0] != made[1]:
-        return _fault(
-            "unseeded",
+        return Outcome(
+            False,
             "the same folds twice",
             "other folds",
+            "unseeded",
             "The same seed gives other folds at the second call: nobody could repeat your score.",
         )
     if set(made[0]) == set(made[2]):
-        return _fault(
-            "fixed",
+        return Outcome(
+            False,
             "other folds for another seed",
             "the same folds",
+            "fixed",
             "Another seed gives the same folds: the argument seed has no effect.",
         )
     return Outcome(True, "folds that follow the seed", "folds that follow the seed")
@@ -233,52 +240,64 @@ def predicts_unseen_rows(answer, rng):
     calls, everyone = recorder.calls, np.arange(n)
     expected = f"{k} turns, each row predicted once, unseen"
     if any(not aligned for _, _, aligned, _ in calls):
-        return _fault(
-            "misaligned",
+        return Outcome(
+            False,
             expected,
             "X_train and y_train of different rows",
+            "misaligned",
             "The targets do not belong to the rows: index X and y with the same row numbers.",
         )
     if any(np.intersect1d(train, test).size for train, test, _, _ in calls):
-        return _fault(
-            "seen",
+        return Outcome(
+            False,
             expected,
             "test rows among the training rows",
-            "A model is asked about rows that it was trained on. Take the fold out of the "
-            "training rows.",
+            "seen",
+            (
+                "A model is asked about rows that it was trained on. Take the fold out of the "
+                "training rows."
+            ),
         )
     if calls and all(len(test) > len(train) for train, test, _, _ in calls):
-        return _fault(
-            "swapped",
+        return Outcome(
+            False,
             expected,
             "training on one fold, prediction of the rest",
+            "swapped",
             "Train and test are swapped: the fold is predicted, all other rows train.",
         )
     if len(calls) != k:
-        return _fault(
-            "calls", expected, f"{len(calls)} calls", f"Call fit_predict once per fold: {k} times."
+        return Outcome(
+            False,
+            expected,
+            f"{len(calls)} calls",
+            "calls",
+            f"Call fit_predict once per fold: {k} times.",
         )
     times = np.bincount(np.concatenate([test for _, test, _, _ in calls]), minlength=n)
     if (times != 1).any():
-        return _fault(
-            "dropped",
+        return Outcome(
+            False,
             expected,
             f"{(times == 0).sum()} rows never predicted, {(times > 1).sum()} more than once",
+            "dropped",
             "Every row needs its turn, also when n is not a multiple of k.",
         )
     if any(len(train) + len(test) < n for train, test, _, _ in calls):
-        return _fault(
-            "part",
+        return Outcome(
+            False,
             expected,
             "rows that take no part",
+            "part",
             "All rows outside the fold train the model, not only one other fold.",
         )
     sizes = [len(test) for _, test, _, _ in calls]
     if max(sizes) - min(sizes) > 1:
-        return _fault(
-            "uneven",
+        return Outcome(
+            False,
             expected,
             f"fold sizes {sorted(sizes)}",
+            "uneven",
             "The sizes of the folds may differ by one at most.",
         )
     return compare(np.sort(np.concatenate([test for _, test, _, _ in calls])), everyone)
@@ -338,24 +357,27 @@ def shuffles_by_the_seed(answer, rng):
         made.append({frozenset(test.tolist()) for test in folds})
         counts.append(_neighbours(folds, n))
     if made[0] == made[2] and not 8 < np.mean(counts) < 30:
-        return _fault(
-            "unshuffled",
+        return Outcome(
+            False,
             "about 19 of 59 neighbours together",
             f"{np.mean(counts):.0f}",
+            "unshuffled",
             "Your folds follow the order of the table. Shuffle the rows first.",
         )
     if made[0] != made[1]:
-        return _fault(
-            "unseeded",
+        return Outcome(
+            False,
             "the same folds twice",
             "other folds",
+            "unseeded",
             "The same seed gives other folds at the second call. Make the generator from the seed.",
         )
     if made[0] == made[2]:
-        return _fault(
-            "fixed",
+        return Outcome(
+            False,
             "other folds for another seed",
             "the same folds",
+            "fixed",
             "Another seed gives the same folds: the argument seed has no effect.",
         )
     return Outcome(True, "folds that follow the seed", "folds that follow the seed")
@@ -547,10 +569,11 @@ def looks_once_at_each_test_fold(answer, rng):
     expected = "3 fits on all rows outside a fold, 18 inner fits"
     received = f"{sum(len(a | b) == 14 for a, b in calls)} and {len(calls)} in all"
     if any(train & test for train, test in calls):
-        return _fault(
-            "in-sample",
+        return Outcome(
+            False,
             expected,
             "test rows among the training rows",
+            "in-sample",
             "A model was scored on rows that it was trained on.",
         )
     final = sorted(sorted(test) for train, test in calls if len(train | test) == 14)

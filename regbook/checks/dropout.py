@@ -16,10 +16,6 @@ def _generator(rng):
     return np.random.default_rng(rng.integers(2**32))
 
 
-def _fault(expected, received, key, hint):
-    return Outcome(False, expected, received, key, hint)
-
-
 # --- dropout_forward -------------------------------------------------------------------------
 
 
@@ -44,14 +40,16 @@ def drops_the_share_rate(answer, rng):
     received = f"zeros: {zeros:.3f}, largest entry {mask.max():.4g}"
     ones = np.unique(mask[mask != 0])
     if abs(zeros - (1 - rate)) < width and ((out == 0) == (mask == 1)).all():
-        return _fault(
+        return Outcome(
+            False,
             expected,
             received,
             "mask upside down",
             "Your mask marks what is dropped. Return the opposite: 1 where an entry is kept.",
         )
     if abs(zeros - (1 - rate)) < width:
-        return _fault(
+        return Outcome(
+            False,
             expected,
             received,
             "rate and keep swapped",
@@ -59,7 +57,8 @@ def drops_the_share_rate(answer, rng):
             "dropped, as in Keras and PyTorch; 1 - rate is the chance that it is kept.",
         )
     if len(ones) == 1 and abs(ones[0] - 1) > 1e-6:
-        return _fault(
+        return Outcome(
+            False,
             expected,
             received,
             "scaled mask",
@@ -136,13 +135,14 @@ def draws_every_entry_by_itself(answer, rng):
                     else "A whole example is dropped or kept. Draw one entry per example and unit."
                 )
                 key = "one mask per batch" if axis == 0 else "one draw per example"
-                return _fault("no repetition", f"the same mask in all {name}", key, hint)
+                return Outcome(False, "no repetition", f"the same mask in all {name}", key, hint)
     counts = np.array(
         [_forward(answer, np.ones((5, 20)), 0.3, rng)[1].sum(axis=1) for _ in range(12)]
     )
     expected, received = "binomial counts", f"kept per row: {brief(counts[0])}"
     if np.ptp(counts) == 0 or np.ptp(counts.sum(axis=1)) == 0:
-        return _fault(
+        return Outcome(
+            False,
             expected,
             received,
             "fixed count",
@@ -164,7 +164,8 @@ def follows_the_generator(answer, rng):
     draws = [answer(x, 0.5, np.random.default_rng(seed + i)) for i in (0, 0, 1, 2)]
     first, again, *others = (outputs(d, x.shape, x.shape)[1].astype(float) for d in draws)
     if all((first == other).all() for other in others):
-        return _fault(
+        return Outcome(
+            False,
             "different masks",
             "the same mask every time",
             "fixed mask",
@@ -172,7 +173,8 @@ def follows_the_generator(answer, rng):
             "draw it anew from `rng`.",
         )
     if (first != again).any():
-        return _fault(
+        return Outcome(
+            False,
             "the same mask for equal generators",
             "different masks",
             "own generator",
@@ -192,7 +194,8 @@ def is_the_identity_in_evaluation(answer, rng):
     x, rate = rng.normal(2, 1, size=(8, 9)), rng.uniform(0.3, 0.6)
     out, mask = _forward(answer, x, rate, rng, False)
     if (out == 0).any():
-        return _fault(
+        return Outcome(
+            False,
             brief(x),
             brief(out),
             "active in evaluation",
@@ -414,29 +417,33 @@ def measures_in_evaluation_mode(answer, rng):
     if good.all():
         return Outcome(True, *shown)
     if not good[:, 0].any() and good[:, 1:].all():
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "first epoch with dropout",
             "The first epoch is still measured with dropout on: the switch to evaluation comes "
             "after the measurement. It belongs before it.",
         )
     if good[1].all() and np.allclose(train, step, rtol=1e-3):
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "reported loss as train loss",
             "Your train loss is the loss of the step, with dropout on. Measure the training rows "
             "again, with dropout off.",
         )
     if np.allclose((dev, train), expected, rtol=1e-3):
-        return _fault(*shown, "order", "Return the losses in the order step, train, dev.")
+        return Outcome(False, *shown, "order", "Return the losses in the order step, train, dev.")
     if np.allclose((train, dev), _scaled(case, 0.5), rtol=1e-3):
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "scaled in evaluation",
             "You scale the hidden units in evaluation. Inverted dropout does nothing there.",
         )
     if np.ptp(train) > 1e-4 and np.ptp(dev) > 1e-4:
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "active in evaluation",
             "At learning rate 0 your measured losses still change from epoch to epoch: dropout "
@@ -475,28 +482,34 @@ def drops_in_every_step(answer, rng):
     shown = f"losses around {mean:.3f}", f"losses {brief(step)}"
     off = np.isclose(step, full, rtol=1e-5, atol=1e-6)
     if off.all():
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "dropout never on",
             "Your steps are taken without dropout: it must be on in training.",
         )
     if off[1:].all():
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "never back to training",
             "Only the first step has dropout. The first measurement switched to evaluation mode "
             "and nothing switched back.",
         )
     if np.ptp(step) < 1e-7:
-        return _fault(
-            *shown, "fixed mask", "Every step has the same mask. Draw a new one in every step."
+        return Outcome(
+            False,
+            *shown,
+            "fixed mask",
+            "Every step has the same mask. Draw a new one in every step.",
         )
     # The mean of 40 losses varies by spread / sqrt(40), the reference of 200 by less than half.
     if abs(step.mean() - mean) < 8 * spread / np.sqrt(epochs) and off.mean() < 0.5:
         return Outcome(True, *shown)
     swapped, swapped_spread = typical(1 - rate)
     if abs(step.mean() - swapped) < 8 * swapped_spread / np.sqrt(epochs):
-        return _fault(
+        return Outcome(
+            False,
             *shown,
             "rate and keep swapped",
             "Your steps drop the share 1 - rate. Keras and PyTorch both take the drop rate.",
