@@ -51,7 +51,7 @@ def prose(path):
 def symbols(text):
     """Return the letters of all formulas: Latin, Greek, and blackboard or script ones."""
     maths = " ".join(a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$(.+?)\$", text, re.DOTALL))
-    words = r"\\(text|operatorname|mathrm|texttt|begin|end)\*?\s*\{[^}]*\}"
+    words = r"\\(text|operatorname|mathrm|mathtt|texttt|begin|end)\*?\s*\{[^}]*\}"
     maths = re.sub(words, " ", maths)
     styled = r"\\math(?:bb|cal|bf)\s*\{?([A-Za-z])\}?"
     special = {match.group().replace("{", " ").strip("}") for match in re.finditer(styled, maths)}
@@ -145,7 +145,7 @@ def test_figures_say_what_they_show(path):
         assert labelled or "forest(" in cell.source, "label both axes, with units"
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_every_symbol_is_on_the_notation_page(path):
     assert symbols(prose(path)) - symbols(NOTATION.read_text(encoding="utf-8")) == set()
 
