@@ -5,6 +5,7 @@ It holds the plumbing of the lessons and never the idea that a lesson teaches:
 - `regbook.data`: bundled data sets, splits and generators with a known Bayes error
 - `regbook.pairs`: the same weights and batches for a Keras model and its PyTorch twin
 - `regbook.sweep`: one comparison repeated over seeds
+- `regbook.calibration`: how well predicted probabilities fit the outcomes
 - `regbook.claims`: paired intervals, and statements that fail the build when they are false
 - `regbook.figures`: one look, one colour per method
 - `regbook.check`: instant feedback on an exercise

@@ -86,6 +86,7 @@ class TinyBook:
                 "sphinx_exercise",
                 "framework_tabs",
                 "page_times",
+                "parallel_execution",
             ],
             "root_doc": next(iter(pages)),
             "nb_execution_mode": "off",

@@ -8,12 +8,19 @@ import pytest
 from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[2]
+CONVENTIONS = pytest.StashKey[list]()
 
 
 @pytest.fixture
-def solution(request):
+def slug(request):
+    """Return the chapter that a module tests, such as 10_dropout for test_dropout, or ""."""
+    topic = request.path.stem.removeprefix("test_")
+    return next((path.stem for path in ROOT.glob(f"solutions/??_{topic}.ipynb")), "")
+
+
+@pytest.fixture
+def solution(slug):
     """Return a function that gives a function of the module's solution notebook by its name."""
-    slug = request.module.SLUG
 
     def solution(name):
         for cell in read(ROOT / "solutions" / f"{slug}.ipynb").cells:
@@ -24,6 +31,26 @@ def solution(request):
         raise LookupError(f"the solution of {slug} defines no function {name}")
 
     return solution
+
+
+@pytest.fixture
+def convention(request, slug):
+    """Return a function that asserts a conversion rule, and notes it for the page `same_word`.
+
+    `convention(word, keras=..., torch=..., rule=..., agreement=..., naive=...)`: keras and torch
+    say in a few words (Markdown) what `word` means there, rule how to convert. agreement is the
+    largest difference that was measured under the rule, naive the one under equal arguments.
+    """
+
+    def convention(word, *, keras, torch, rule, agreement, naive):
+        assert agreement <= 1e-8, f"{word}: the rule leaves a difference of {agreement:.1e}"
+        assert naive >= 1e-5, f"{word}: equal arguments differ by {naive:.1e} only"
+        row = {"word": word, "keras": keras, "torch": torch, "rule": rule}
+        row |= {"agreement": float(agreement), "naive": float(naive)}
+        row |= {"chapter": slug, "test": request.node.name}
+        request.config.stash.setdefault(CONVENTIONS, []).append(row)
+
+    return convention
 
 
 @pytest.fixture

@@ -61,10 +61,17 @@ def test_training_output(batch, solution):
     assert gap(scratch, ours(x, training=True), theirs(torch.tensor(x))) < TOL
 
 
-def test_default_epsilons_differ_where_the_variance_is_small():
+def test_default_epsilons_differ_where_the_variance_is_small(convention):
     x = 0.05 * np.random.default_rng(1).normal(size=(32, 5))
     ours = keras.layers.BatchNormalization()(x, training=True)
-    assert gap(ours, nn.BatchNorm1d(5)(torch.tensor(x))) > 0.1
+    convention(
+        "default `epsilon` of batch normalization",
+        keras="1e-3",
+        torch="1e-5",
+        rule="`nn.BatchNorm1d(..., eps=1e-3)`",
+        agreement=gap(ours, nn.BatchNorm1d(5, eps=1e-3)(torch.tensor(x))),
+        naive=gap(ours, nn.BatchNorm1d(5)(torch.tensor(x))),
+    )
 
 
 def test_backward(batch, solution):
@@ -82,7 +89,7 @@ def test_backward(batch, solution):
 
 
 @pytest.mark.parametrize("rows", [2, 4, 12])
-def test_running_statistics_and_inference(rows, solution):
+def test_running_statistics_and_inference(rows, solution, convention):
     rng = np.random.default_rng(2)
     steps = rng.normal(3, 2, size=(20, rows, 5))
     (ours, theirs), update = layers(5), solution("running_stats_update")
@@ -97,6 +104,27 @@ def test_running_statistics_and_inference(rows, solution):
     assert gap(in_keras[1], ours.moving_variance) < TOL
     assert gap(in_torch[1], theirs.running_var) < TOL
     converted = to_torch_variance(ours.moving_variance, MOMENTUM, len(steps), rows)
+    if rows == 12:  # one row of the table is enough
+        other = nn.BatchNorm1d(5, momentum=MOMENTUM, eps=EPS)
+        for x in steps:
+            other(torch.tensor(x))
+        convention(
+            "`momentum` of batch normalization",
+            keras="the weight of the old running value",
+            torch="the weight of the new batch",
+            rule="`momentum_torch = 1 - momentum_keras`",
+            agreement=gap(ours.moving_mean, theirs.running_mean),
+            naive=gap(ours.moving_mean, other.running_mean),
+        )
+        convention(
+            "running variance",
+            keras="averages the biased variances of the batches (divided by n)",
+            torch="averages the unbiased ones (divided by n - 1)",
+            rule="`v_torch = r + (v_keras - r) * n / (n - 1)`, with `r = momentum_keras**steps`, "
+            "what is left of the start at 1",
+            agreement=gap(converted, theirs.running_var),
+            naive=gap(ours.moving_variance, theirs.running_var),
+        )
     assert gap(converted, theirs.running_var) < TOL
     assert gap(ours.moving_variance, theirs.running_var) > 0.05
 
@@ -165,15 +193,21 @@ def test_bias_before_it_has_no_gradient(batch):
     assert linear.weight.grad.abs().max() > 1e-2
 
 
-def test_layer_and_group_norm():
+def test_layer_and_group_norm(convention):
     x = np.random.default_rng(5).normal(3, 2, size=(6, 8))
     ours = keras.layers.LayerNormalization(epsilon=EPS)(x)
     assert gap(ours, nn.LayerNorm(8, eps=EPS)(torch.tensor(x))) < TOL
     ours = keras.layers.GroupNormalization(groups=4, epsilon=EPS)(x)
     assert gap(ours, nn.GroupNorm(4, 8, eps=EPS)(torch.tensor(x))) < TOL
-    assert (keras.layers.LayerNormalization().epsilon, nn.LayerNorm(8).eps) == (
-        1e-3,
-        1e-5,
+    x = 0.05 * x
+    ours = keras.layers.LayerNormalization()(x)
+    convention(
+        "default `epsilon` of layer normalization",
+        keras="1e-3",
+        torch="1e-5",
+        rule="`nn.LayerNorm(..., eps=1e-3)`",
+        agreement=gap(ours, nn.LayerNorm(8, eps=1e-3)(torch.tensor(x))),
+        naive=gap(ours, nn.LayerNorm(8)(torch.tensor(x))),
     )
 
 
@@ -186,13 +220,20 @@ def test_batch_of_one(batch, solution):
         theirs(torch.tensor(x[:1]))
 
 
-def test_frozen_layer_infers_in_keras_and_needs_eval_in_torch(batch):
+def test_frozen_layer_infers_in_keras_and_needs_eval_in_torch(batch, convention):
     x, gamma, beta, _ = batch
     ours, theirs = layers(5, gamma, beta)
     ours.trainable = False
     theirs.requires_grad_(False)
     frozen = ours(x, training=True)
-    assert gap(frozen, theirs(torch.tensor(x))) > 1
+    naive = gap(frozen, theirs(torch.tensor(x)))
     ours, theirs = layers(5, gamma, beta)
     theirs.requires_grad_(False).eval()
-    assert gap(frozen, theirs(torch.tensor(x))) < TOL
+    convention(
+        "frozen batch normalization",
+        keras="`layer.trainable = False` uses the running statistics, in training too",
+        torch="`requires_grad_(False)` still uses those of the batch",
+        rule="`layer.requires_grad_(False).eval()`",
+        agreement=gap(frozen, theirs(torch.tensor(x))),
+        naive=naive,
+    )

@@ -99,7 +99,7 @@ def test_random_split_repeats_only_with_a_generator():
     assert first != again
 
 
-def test_evaluate_weighs_batches_by_their_rows():
+def test_evaluate_weighs_batches_by_their_rows(convention):
     """43 rows in batches of 8 leave a last batch of 3: the mean of batch means differs."""
     model, _ = train_keras(X, Y, batch_size=50)
     twin = nn.Sequential(nn.Linear(4, 3))
@@ -115,6 +115,16 @@ def test_evaluate_weighs_batches_by_their_rows():
     assert abs(loss - whole) < 1e-6
     assert abs(accuracy - (logits.argmax(dim=1) == targets).double().mean().item()) < 1e-6
     assert abs(np.mean(batches) - whole) > 1e-3
+    rows = [len(part) for part in targets.split(8)]
+    weighted = np.average(batches, weights=rows)
+    convention(
+        "loss of an epoch",
+        keras="`evaluate` and `fit` weigh the batches by their rows",
+        torch="the usual loop averages the losses of the batches, the short last one too",
+        rule="weigh each batch by its rows",
+        agreement=abs(loss - weighted),
+        naive=abs(loss - np.mean(batches)),
+    )
 
 
 def test_losses_agree_in_float64():

@@ -100,12 +100,22 @@ def test_elastic_net_is_both_penalties_by_hand():
 
 
 @pytest.mark.parametrize("batch_size", [4, 10])
-def test_activity_penalty_is_divided_by_the_batch_size(batch_size):
+def test_activity_penalty_is_divided_by_the_batch_size(batch_size, convention):
     hidden = {"activity_regularizer": keras.regularizers.L1(LAM)}
     ours = train_keras(hidden, batch_size=batch_size)
     divided = train_torch(lambda m, x: activity(m, x) / len(x), batch_size=batch_size)
+    summed = train_torch(activity, batch_size=batch_size)
+    if batch_size == 10:
+        convention(
+            "activity penalty",
+            keras="`activity_regularizer` divides the sum by the number of rows",
+            torch="by hand: nothing divides it",
+            rule="divide the penalty by `len(x)`",
+            agreement=largest_difference(ours, divided),
+            naive=largest_difference(ours, summed),
+        )
     assert largest_difference(ours, divided) < EXACT
-    assert largest_difference(ours, train_torch(activity, batch_size=batch_size)) > DIFFERENT
+    assert largest_difference(ours, summed) > DIFFERENT
 
 
 def test_activity_penalty_is_not_a_penalty_on_the_kernel():

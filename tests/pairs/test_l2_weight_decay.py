@@ -114,18 +114,18 @@ def test_l2_is_a_penalty_by_hand():
     assert largest_difference(ours, train_torch(torch_sgd(), l2)) < EXACT
 
 
-def test_l2_is_twice_the_weight_decay_of_plain_sgd_on_kernels():
+def test_l2_is_twice_the_weight_decay_of_plain_sgd_on_kernels(convention):
     ours = train_keras(keras.optimizers.SGD(LR), lam=LAM)
-    assert (
-        largest_difference(ours, train_torch(lambda m: torch.optim.SGD(groups(m, 2 * LAM), LR)))
-        < EXACT
+    twice = train_torch(lambda m: torch.optim.SGD(groups(m, 2 * LAM), LR))
+    equal = train_torch(lambda m: torch.optim.SGD(groups(m, LAM), LR))
+    convention(
+        "strength of an L2 penalty",
+        keras="`l2(s)` adds `s * sum(w**2)` to the loss",
+        torch="`SGD(weight_decay=s)` adds `s * w` to the gradient: half as much",
+        rule="without momentum, `weight_decay = 2 * s` on the kernels",
+        agreement=largest_difference(ours, twice),
+        naive=largest_difference(ours, equal),
     )
-
-
-def test_equal_numbers_are_not_equal_penalties():
-    ours = train_keras(keras.optimizers.SGD(LR), lam=LAM)
-    theirs = train_torch(lambda m: torch.optim.SGD(groups(m, LAM), LR))
-    assert largest_difference(ours, theirs) > DIFFERENT
 
 
 def test_decay_of_plain_sgd_is_the_same_in_both():
@@ -133,13 +133,20 @@ def test_decay_of_plain_sgd_is_the_same_in_both():
     assert largest_difference(ours, train_torch(torch_sgd(DECAY))) < EXACT
 
 
-def test_decay_under_momentum_is_decoupled_in_keras_and_coupled_in_torch():
+def test_decay_under_momentum_is_decoupled_in_keras_and_coupled_in_torch(convention):
     sgd = keras.optimizers.SGD(LR, momentum=MOMENTUM, weight_decay=DECAY)
     ours = train_keras(sgd)
     decoupled = train_torch(torch_sgd(momentum=MOMENTUM), before_step=decay_all)
     coupled = train_torch(torch_sgd(DECAY, MOMENTUM))
-    assert largest_difference(ours, decoupled) < EXACT
-    assert largest_difference(ours, coupled) > DIFFERENT
+    convention(
+        "`SGD(momentum=..., weight_decay=...)`",
+        keras="shrinks the weights beside the step (decoupled)",
+        torch="adds to the gradient, and so to the momentum (coupled)",
+        rule="in PyTorch leave `weight_decay` out and multiply the weights by `1 - lr * wd` before "
+        "each step",
+        agreement=largest_difference(ours, decoupled),
+        naive=largest_difference(ours, coupled),
+    )
 
 
 def test_coupled_decay_under_momentum_is_l2_on_kernels_and_biases():
@@ -148,19 +155,31 @@ def test_coupled_decay_under_momentum_is_l2_on_kernels_and_biases():
     assert largest_difference(ours, train_torch(torch_sgd(DECAY, MOMENTUM))) < EXACT
 
 
-def test_adamw_without_decay_on_biases_is_two_parameter_groups():
+def test_adamw_without_decay_on_biases_is_two_parameter_groups(convention):
     adamw = keras.optimizers.AdamW(LR, weight_decay=DECAY, **ADAM_KERAS)
     ours = train_keras(adamw, biases_decay=False)
     theirs = train_torch(lambda m: torch.optim.AdamW(groups(m, DECAY), LR, **ADAM_TORCH))
     everywhere = train_torch(torch_adam(torch.optim.AdamW, DECAY))
-    assert largest_difference(ours, theirs) < EXACT
-    assert largest_difference(ours, everywhere) > DIFFERENT
+    convention(
+        "AdamW without decay on the biases",
+        keras="`optimizer.exclude_from_weight_decay(var_names=...)`",
+        torch="two parameter groups, one with `weight_decay=0`",
+        rule="name the same parameters",
+        agreement=largest_difference(ours, theirs),
+        naive=largest_difference(ours, everywhere),
+    )
 
 
-def test_adam_with_decay_is_adamw_in_keras_and_l2_in_torch():
+def test_adam_with_decay_is_adamw_in_keras_and_l2_in_torch(convention):
     ours = train_keras(keras.optimizers.Adam(LR, weight_decay=DECAY, **ADAM_KERAS))
-    assert largest_difference(ours, train_torch(torch_adam(torch.optim.AdamW, DECAY))) < EXACT
-    assert largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))) > DIFFERENT
+    convention(
+        "`Adam(weight_decay=...)`",
+        keras="decoupled: the same as AdamW",
+        torch="coupled: an L2 penalty inside the adaptive step",
+        rule="`torch.optim.AdamW` with the same arguments",
+        agreement=largest_difference(ours, train_torch(torch_adam(torch.optim.AdamW, DECAY))),
+        naive=largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))),
+    )
 
 
 def test_decay_of_torch_adam_is_l2_on_kernels_and_biases():

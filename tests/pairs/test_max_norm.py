@@ -114,12 +114,15 @@ def test_some_units_lie_on_the_wall_and_some_inside(no_epsilon):
     assert 0 < (norms > 0.999 * R).sum() < len(norms)
 
 
-def test_axis_0_of_a_dense_kernel_is_dim_1(no_epsilon):
-    assert largest_difference(bounded(), dense_torch(units(1))) < EXACT
-
-
-def test_the_other_axis_is_another_constraint(no_epsilon):
-    assert largest_difference(bounded(), dense_torch(units(0))) > DIFFERENT
+def test_axis_0_of_a_dense_kernel_is_dim_1(no_epsilon, convention):
+    convention(
+        "axis of a max-norm constraint on a dense layer",
+        keras="`MaxNorm(r, axis=0)`: the inputs come first",
+        torch="`dim=1`: the outputs come first",
+        rule="sum over the inputs of a unit, wherever they are",
+        agreement=largest_difference(bounded(), dense_torch(units(1))),
+        naive=largest_difference(bounded(), dense_torch(units(0))),
+    )
     assert largest_difference(dense_keras(MaxNorm(R, axis=1)), dense_torch(units(0))) < EXACT
 
 
@@ -136,14 +139,14 @@ def test_epsilon_belongs_to_every_norm():
     assert 1e-8 < gap < 1e-5
 
 
-def test_renorm_names_the_axis_of_the_units():
+def test_renorm_names_the_axis_of_the_units(no_epsilon):
     w = RNG.normal(size=(4, 6))
     ours = MaxNorm(R, axis=1)(w)
     assert largest_difference(ours, torch.renorm(torch.from_numpy(w), 2, 0, R)) < 1e-6
     assert largest_difference(ours, torch.renorm(torch.from_numpy(w), 2, 1, R)) > DIFFERENT
 
 
-def test_a_convolution_has_one_norm_per_filter(no_epsilon):
+def test_a_convolution_has_one_norm_per_filter(no_epsilon, convention):
     def in_keras(axis):
         conv = keras.layers.Conv2D(4, 3, kernel_constraint=MaxNorm(R, axis=axis))
         pool, head = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)
@@ -156,9 +159,15 @@ def test_a_convolution_has_one_norm_per_filter(no_epsilon):
     layers = [nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)]
     images = IMAGES.transpose(0, 3, 1, 2)
     theirs = train_torch(nn.Sequential(*layers), CONV_START, images, constrain)
-    assert largest_difference(in_keras([0, 1, 2]), theirs) < EXACT
     naive = in_keras(0)
-    assert largest_difference(naive, theirs) > DIFFERENT
+    convention(
+        "axis of a max-norm constraint on a convolution",
+        keras="`MaxNorm(r, axis=[0, 1, 2])`; the default 0 bounds each column of each filter",
+        torch="`dim=(1, 2, 3)`: the filters come first",
+        rule="one norm per filter",
+        agreement=largest_difference(in_keras([0, 1, 2]), theirs),
+        naive=largest_difference(naive, theirs),
+    )
     assert np.linalg.norm(weights(naive)[0].reshape(-1, 4), axis=0).max() > 2 * R
 
 

@@ -27,6 +27,17 @@ FAMILIES = [
     ("none", "leak"),
     ("bias", "variance", "noise"),
     ("linear", "network"),
+    ("raw", "standardized"),
+    ("zero", "Glorot", "He", "LeCun", "PyTorch", "clipping"),
+    ("Keras", "PyTorch"),
+    ("one-sided", "centred"),
+    ("float32", "float64"),
+    ("none", "dropout", "alpha dropout", "batch norm"),
+    ("deterministic", "dropout", "MC dropout"),
+    ("constant", "step", "exponential", "cosine", "plateau", "1cycle"),
+    ("none", "augmentation", "shift", "rotation", "flip", "cutout", "mixup"),
+    ("none", "label smoothing", "DisturbLabel", "fixed noise"),
+    ("none", "DisturbValue"),
 ]
 
 
