@@ -302,6 +302,7 @@ class Chapter:
             else:
                 try:
                     outcome = check(answer, rng)
+                    outcome = replace(outcome, passed=bool(outcome.passed))  # NumPy's own too
                 except NotAttempted:
                     return self.not_attempted(name)
                 except AnswerError as error:

@@ -1,5 +1,6 @@
 """Both frameworks in float64, where agreement is a matter of formulas and not of rounding."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,22 @@ from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[2]
 CONVENTIONS = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--conventions", help="run the tests that note one; write them here (JSON)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--conventions", None):
+        items[:] = [item for item in items if "convention" in item.fixturenames]
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption("--conventions", None)
+    if path:
+        noted = session.config.stash.get(CONVENTIONS, [])
+        Path(path).write_text(json.dumps(noted, indent=1), encoding="utf-8")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from regbook import check as check_module
 from regbook.check import (
     AnswerError,
     Chapter,
+    Outcome,
     Wrong,
     compare,
     exercises,
@@ -212,6 +213,18 @@ def test_one_failing_check_does_not_stop_the_others():
 
     outcomes = [row.outcome.passed for row in report(fails_at_zero).rows]
     assert outcomes == [True, False]
+
+
+def test_an_outcome_can_be_stored_whatever_kind_of_truth_the_check_found():
+    local = Chapter("local")
+
+    @local.check("scale", hint="Positive.", more="Not negative.")
+    def positive(answer, rng):
+        """is positive"""
+        return Outcome(np.float64(1) > 0, "positive", "1")
+
+    (row,) = local.report(scale).rows
+    assert row.outcome.passed is True
 
 
 def test_stub_is_not_attempted():
