@@ -26,16 +26,16 @@ def _rank(docname: str) -> int:
 
 def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Run the notebooks among the pages that are about to be read, unless they are cached."""
-    if app.config.nb_execution_mode != "cache":
+    if env.mystnb_config.execution_mode != "cache":
         return
     pages = sorted(docnames, key=lambda name: (_rank(name), name))
     paths = [path for path in map(env.doc2path, pages) if Path(path).suffix == ".ipynb"]
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache = get_cache(env.mystnb_config.execution_cache_path)
     records = [cache.add_nb_to_project(path) for path in paths]
     logger = logging.getLogger(__name__)
     logger.setLevel(logging.WARNING)
     load_executor("local-parallel", cache, logger).run_and_cache(
-        filter_pks=[record.pk for record in records], timeout=app.config.nb_execution_timeout
+        filter_pks=[record.pk for record in records], timeout=env.mystnb_config.execution_timeout
     )
 
 

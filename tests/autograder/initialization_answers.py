@@ -1,0 +1,469 @@
+"""Right and wrong answers to the exercises of chapter 05, for `test_answers`."""
+
+import itertools
+import math
+
+import numpy as np
+
+# --- he_std and glorot_limit -----------------------------------------------------------------
+
+
+def he_power(fan_in):
+    return (np.float32(fan_in) / 2) ** -0.5
+
+
+def he_loop(fan_in):
+    if np.ndim(fan_in) == 0:
+        return math.sqrt(2 / fan_in)
+    return [math.sqrt(2 / fan) for fan in fan_in]
+
+
+def he_torch(fan_in):
+    import torch
+
+    return torch.sqrt(2 / torch.as_tensor(fan_in))
+
+
+def glorot_from_variance(fan_in, fan_out):
+    variance = 2 / (np.float32(fan_in) + np.float32(fan_out))
+    return np.sqrt(3 * variance)
+
+
+def glorot_mean(fan_in, fan_out):
+    return (3 / np.mean([fan_in, fan_out], axis=0)) ** 0.5
+
+
+def glorot_keras(fan_in, fan_out):
+    import keras
+
+    return keras.ops.sqrt(6 / keras.ops.cast(fan_in + fan_out, "float32"))
+
+
+# --- layer_gains -----------------------------------------------------------------------------
+
+
+def rms(a):
+    return np.sqrt((a**2).mean())
+
+
+def gains_list(weights, x):
+    a = [x]
+    for w in weights:
+        a.append(np.tanh(a[-1] @ w))
+    sizes = [rms(v) for v in a]
+    return [after / before for before, after in itertools.pairwise(sizes)]
+
+
+def gains_norm(weights, x):
+    gains = np.zeros(len(weights), np.float32)
+    for i, w in enumerate(weights):
+        z = np.einsum("ni,ij->nj", x, w)
+        after = np.tanh(z)
+        gains[i] = np.linalg.norm(after) / np.linalg.norm(x) * np.sqrt(x.size / after.size)
+        x = after
+    return gains
+
+
+def gains_torch(weights, x):
+    import torch
+
+    a, gains = torch.tensor(x), []
+    for w in weights:
+        new = torch.tanh(a @ torch.tensor(w))
+        gains.append((new.square().mean() / a.square().mean()).sqrt())
+        a = new
+    return torch.stack(gains)
+
+
+def _gains(measure=rms, act=np.tanh, ratio=lambda before, after: after / before):
+    def gains(weights, x):
+        out = []
+        for w in weights:
+            after = act(x @ w)
+            out.append(ratio(measure(x), measure(after)))
+            x = after
+        return np.array(out)
+
+    return gains
+
+
+def gains_from_input(weights, x):
+    return np.cumprod(gains_list(weights, x))
+
+
+def gains_before(weights, x):
+    out = []
+    for w in weights:
+        out.append(rms(x @ w) / rms(x))
+        x = np.tanh(x @ w)
+    return np.array(out)
+
+
+def gains_stuck(weights, x):
+    return np.array([rms(np.tanh(x @ weights[0])) / rms(x) for _ in weights])
+
+
+def gains_total(weights, x):
+    return np.prod(gains_list(weights, x))
+
+
+# --- clip_by_global_norm ---------------------------------------------------------------------
+
+
+def global_norm(grads):
+    return np.sqrt(sum((g**2).sum() for g in grads))
+
+
+def clip_concatenated(grads, max_norm):
+    norm = np.linalg.norm(np.concatenate([g.ravel() for g in grads]))
+    if norm <= max_norm:
+        return grads
+    return tuple(np.float32(g * (max_norm / norm)) for g in grads)
+
+
+def clip_torch(grads, max_norm):
+    import torch
+
+    parameters = [torch.nn.Parameter(torch.zeros(g.shape, dtype=torch.float64)) for g in grads]
+    for p, g in zip(parameters, grads, strict=True):
+        p.grad = torch.tensor(g)
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    return [p.grad for p in parameters]
+
+
+def clip_tensorflow(grads, max_norm):
+    import tensorflow as tf
+
+    clipped, _ = tf.clip_by_global_norm([tf.constant(g) for g in grads], max_norm)
+    return [g.numpy() for g in clipped]
+
+
+def clip_per_variable(grads, max_norm):
+    norms = [max(np.linalg.norm(g), 1e-12) for g in grads]
+    return [g * min(1, max_norm / n) for g, n in zip(grads, norms, strict=True)]
+
+
+def _clip(norm, always=False):
+    def clip(grads, max_norm):
+        size = max(norm(grads), 1e-12)
+        factor = max_norm / size
+        return [g * (factor if always else min(1, factor)) for g in grads]
+
+    return clip
+
+
+def clip_in_place(grads, max_norm):
+    for g in grads:
+        g *= min(1, max_norm / max(global_norm(grads), 1e-12))
+    return grads
+
+
+def clip_with_nan(grads, max_norm):
+    norm = global_norm(grads)
+    return [g * min(1, max_norm / norm) if norm > 0 else g / norm for g in grads]
+
+
+def clip_to_one(grads, max_norm):
+    norm = global_norm(grads)
+    return [g / norm if norm > max_norm else g for g in grads]
+
+
+# --- build_he_network ------------------------------------------------------------------------
+
+
+def _he(w):
+    from torch import nn
+
+    return nn.init.kaiming_normal_(w, nonlinearity="relu")
+
+
+def _torch_network(
+    init=_he, last=_he, zero_biases=True, act="ReLU", end=(), rate=1.0, frozen=False, seed=None
+):
+    def build(sizes, lr):
+        import torch
+        from torch import nn
+
+        if seed is not None:
+            torch.manual_seed(seed)
+        layers = []
+        for number in range(1, len(sizes)):
+            linear = nn.Linear(sizes[number - 1], sizes[number])
+            with torch.no_grad():
+                (last if number == len(sizes) - 1 else init)(linear.weight)
+            if zero_biases:
+                nn.init.zeros_(linear.bias)
+            layers += [linear, getattr(nn, act)()]
+        model = nn.Sequential(*layers[:-1], *(getattr(nn, name)() for name in end))
+        parameters = list(model.parameters())
+        return model, torch.optim.SGD(parameters[:2] if frozen else parameters, rate * lr)
+
+    return build
+
+
+def torch_class(sizes, lr):
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            pairs = itertools.pairwise(sizes)
+            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+            with torch.no_grad():
+                for layer in self.layers:
+                    layer.weight.copy_(
+                        torch.randn(layer.weight.shape) * math.sqrt(2 / layer.in_features)
+                    )
+                    layer.bias.fill_(0)
+
+        def forward(self, x):
+            for layer in self.layers[:-1]:
+                x = torch.relu(layer(x))
+            return self.layers[-1](x)
+
+    model = Net()
+    return model, torch.optim.SGD(model.parameters(), lr=lr)
+
+
+def _keras_network(init="he_normal", last="he_normal", bias="zeros", activation="relu", cut=None):
+    def build(sizes, lr):
+        import keras
+
+        shared = init() if callable(init) else init
+        options = {"kernel_initializer": shared, "bias_initializer": bias}
+        layers = [keras.layers.Dense(n, activation, **options) for n in sizes[1:-1]]
+        output = keras.layers.Dense(sizes[-1], cut, kernel_initializer=last, bias_initializer=bias)
+        model = keras.Sequential([keras.Input((sizes[0],)), *layers, output])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=cut is None)
+        model.compile(keras.optimizers.SGD(lr), loss)
+        return model
+
+    return build
+
+
+def keras_shared(sizes, lr):
+    import keras
+
+    return _keras_network(init=keras.initializers.HeNormal)(sizes, lr)
+
+
+def _nn_init(name, **options):
+    def init(w):
+        from torch import nn
+
+        return getattr(nn.init, name)(w, **options)
+
+    return init
+
+
+def own_default(w):
+    return w
+
+
+def normal(std):
+    def init(w):
+        return w.normal_(0, std(*w.shape[::-1]))
+
+    return init
+
+
+def torch_layer_missing(sizes, lr):
+    return _torch_network()([sizes[0], *sizes[2:]], lr)
+
+
+def _both(init, **options):
+    return _torch_network(init=init, last=init, **options)
+
+
+# --- diagnose_depth --------------------------------------------------------------------------
+
+
+def diagnose_plain(spread, gradient, distinct, factor):
+    spread, gradient = list(spread), list(gradient)
+    if min(distinct) <= 1:
+        return "symmetric"
+    if not all(math.isfinite(v) for v in spread + gradient):
+        return "exploding"
+    if spread[-1] > factor * spread[0] or gradient[0] > factor * gradient[-1]:
+        return "exploding"
+    if spread[0] > factor * spread[-1] or gradient[-1] > factor * gradient[0]:
+        return "vanishing"
+    return "healthy"
+
+
+def diagnose_logs(spread, gradient, distinct, factor):
+    if 1 in distinct:
+        return "symmetric"
+    if np.isnan(spread).any() or np.isnan(gradient).any():
+        return "exploding"
+    if np.isinf(spread).any() or np.isinf(gradient).any():
+        return "exploding"
+    with np.errstate(divide="ignore"):
+        change = np.log([spread[-1] / spread[0], np.divide(gradient[0], gradient[-1])])
+    limit = math.log(factor) * (1 + 1e-9)
+    if (change > limit).any():
+        return "exploding"
+    return "vanishing" if (change < -limit).any() else "healthy"
+
+
+def diagnose_torch(spread, gradient, distinct, factor):
+    import torch
+
+    a, g = torch.tensor(np.array(spread)), torch.tensor(np.array(gradient))
+    grows = (a[-1] > factor * a[0]) | (g[0] > factor * g[-1])
+    shrinks = (a[0] > factor * a[-1]) | (g[-1] > factor * g[0])
+    lost = not bool(torch.isfinite(torch.cat([a, g])).all())
+    names = ["symmetric", "exploding", "vanishing", "healthy"]
+    truths = [bool((torch.tensor(distinct) == 1).any()), lost or bool(grows), bool(shrinks), True]
+    return names[truths.index(True)]
+
+
+def diagnose_forward(spread, gradient, distinct, factor):
+    return diagnose_plain(spread, np.flip(gradient), distinct, factor)
+
+
+def diagnose_spread_only(spread, gradient, distinct, factor):
+    return diagnose_plain(spread, np.ones(len(spread)), distinct, factor)
+
+
+def diagnose_gradient_only(spread, gradient, distinct, factor):
+    return diagnose_plain(np.ones(len(gradient)), gradient, distinct, factor)
+
+
+def diagnose_no_overflow(spread, gradient, distinct, factor):
+    def finite(values):
+        return np.nan_to_num(values, nan=1.0, posinf=1.0)
+
+    return diagnose_plain(finite(spread), finite(gradient), distinct, factor)
+
+
+def diagnose_vanishing_first(spread, gradient, distinct, factor):
+    if (distinct > 1).all() and spread[0] > factor * spread[-1]:
+        return "vanishing"
+    return diagnose_plain(spread, gradient, distinct, factor)
+
+
+def diagnose_all_symmetric(spread, gradient, distinct, factor):
+    everywhere = np.full(len(distinct), 1 if (distinct == 1).all() else 64)
+    return diagnose_plain(spread, gradient, everywhere, factor)
+
+
+def diagnose_symmetry_last(spread, gradient, distinct, factor):
+    many = np.full(len(distinct), 64)
+    found = diagnose_plain(spread, gradient, many, factor)
+    return "symmetric" if found == "healthy" and (distinct == 1).any() else found
+
+
+def diagnose_neighbours(spread, gradient, distinct, factor):
+    if (distinct == 1).any():
+        return "symmetric"
+    both = np.concatenate([spread, gradient])
+    if not np.isfinite(both).all():
+        return "exploding"
+    if spread[-1] > factor * spread[0] or gradient[0] > factor * gradient[-1]:
+        return "exploding"
+    if max(spread.max() / spread[-1], gradient.max() / gradient[0]) > factor:
+        return "vanishing"
+    return "healthy"
+
+
+def diagnose_few(spread, gradient, distinct, factor):
+    return diagnose_plain(spread, gradient, np.where(distinct <= 2, 1, distinct), factor)
+
+
+RIGHT = {
+    "he_std": [he_power, he_loop, he_torch],
+    "glorot_limit": [glorot_from_variance, glorot_mean, glorot_keras],
+    "layer_gains": [gains_list, gains_norm, gains_torch],
+    "clip_by_global_norm": [clip_concatenated, clip_torch, clip_tensorflow],
+    "build_he_network": [torch_class, _torch_network(), _keras_network()],
+    "diagnose_depth": [diagnose_plain, diagnose_logs, diagnose_torch],
+}
+
+WRONG = {
+    "he_std": [
+        ("variance", lambda fan_in: 2 / fan_in),
+        ("LeCun", lambda fan_in: fan_in**-0.5),
+        ("root of two only", lambda fan_in: np.sqrt(2) / fan_in),
+        ("limit", lambda fan_in: np.sqrt(6 / fan_in)),
+        ("upside down", lambda fan_in: np.sqrt(fan_in / 2)),
+        ("multiplied", lambda fan_in: np.sqrt(2 * fan_in)),
+        ("truncation", lambda fan_in: np.sqrt(2 / fan_in) / 0.8796),
+        ("PyTorch default", lambda fan_in: np.sqrt(1 / (3 * fan_in))),
+        ("error", lambda fan_in: math.sqrt(2 / fan_in)),
+    ],
+    "glorot_limit": [
+        ("standard deviation", lambda fan_in, fan_out: np.sqrt(2 / (fan_in + fan_out))),
+        ("squared", lambda fan_in, fan_out: 6 / (fan_in + fan_out)),
+        ("variance", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+        ("fan_in alone", lambda fan_in, fan_out: np.sqrt(6 / fan_in)),
+        ("LeCun", lambda fan_in, fan_out: np.sqrt(3 / fan_in)),
+        ("PyTorch default", lambda fan_in, fan_out: 1 / np.sqrt(fan_in)),
+        ("mean for sum", lambda fan_in, fan_out: np.sqrt(6 / ((fan_in + fan_out) / 2))),
+        ("root of six only", lambda fan_in, fan_out: np.sqrt(6) / (fan_in + fan_out)),
+        ("product", lambda fan_in, fan_out: np.sqrt(6 / (fan_in * fan_out))),
+    ],
+    "layer_gains": [
+        ("not divided", _gains(ratio=lambda before, after: after)),
+        ("from the input", gains_from_input),
+        ("upside down", _gains(ratio=lambda before, after: before / after)),
+        ("squared", _gains(ratio=lambda before, after: (after / before) ** 2)),
+        ("standard deviation", _gains(measure=np.std)),
+        ("norms", _gains(measure=np.linalg.norm)),
+        ("absolute values", _gains(measure=lambda a: np.abs(a).mean())),
+        ("no activation", _gains(act=lambda z: z)),
+        ("ReLU", _gains(act=lambda z: np.maximum(z, 0))),
+        ("before the activation", gains_before),
+        ("input not replaced", gains_stuck),
+        ("form", gains_total),
+    ],
+    "clip_by_global_norm": [
+        ("per variable", clip_per_variable),
+        ("largest norm", _clip(lambda grads: max(np.linalg.norm(g) for g in grads))),
+        ("sum of norms", _clip(lambda grads: sum(np.linalg.norm(g) for g in grads))),
+        ("squared norm", _clip(lambda grads: global_norm(grads) ** 2)),
+        ("by value", lambda grads, max_norm: [g.clip(-max_norm, max_norm) for g in grads]),
+        ("always rescaled", _clip(global_norm, always=True)),
+        ("one after the other", clip_in_place),
+        ("unit norm", clip_to_one),
+        ("not clipped", lambda grads, max_norm: grads),
+        ("form", lambda grads, max_norm: np.concatenate([g.ravel() for g in grads])),
+        ("form", clip_with_nan),
+    ],
+    "build_he_network": [
+        ("Glorot", _keras_network(init="glorot_uniform", last="glorot_uniform")),
+        ("PyTorch default", _both(own_default)),
+        ("LeCun", _keras_network(init="lecun_normal", last="lecun_normal")),
+        ("fan out", _both(_nn_init("kaiming_normal_", mode="fan_out", nonlinearity="relu"))),
+        ("variance for sd", _both(normal(lambda fan_in, fan_out: 2 / fan_in))),
+        ("zero", _both(_nn_init("zeros_"))),
+        ("uniform", _keras_network(init="he_uniform", last="he_uniform")),
+        ("last layer", _keras_network(last="glorot_uniform")),
+        ("last layer", _torch_network(last=own_default)),
+        ("biases", _torch_network(zero_biases=False)),
+        ("biases", _keras_network(bias="ones")),
+        ("repeated draw", keras_shared),
+        ("fixed seed", _torch_network(seed=0)),
+        ("no ReLU", _torch_network(act="Identity")),
+        ("ReLU on the output", _torch_network(end=["ReLU"])),
+        ("softmax", _keras_network(cut="softmax")),
+        ("computes_logits_with_relu", _keras_network(activation="tanh")),
+        ("untrained", _torch_network(frozen=True)),
+        ("takes_a_step_of_sgd", _torch_network(rate=2.0)),
+        ("architecture", torch_layer_missing),
+        ("error", lambda sizes, lr: _torch_network()(sizes, lr)[0]),
+    ],
+    "diagnose_depth": [
+        ("gradient read forward", diagnose_forward),
+        ("one measure only", diagnose_spread_only),
+        ("one measure only", diagnose_gradient_only),
+        ("saturated", diagnose_spread_only),
+        ("overflow", diagnose_no_overflow),
+        ("explosion second", diagnose_vanishing_first),
+        ("all layers", diagnose_all_symmetric),
+        ("order", diagnose_symmetry_last),
+        ("too strict", diagnose_neighbours),
+        ("few units", diagnose_few),
+    ],
+}
