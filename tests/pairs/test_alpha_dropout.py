@@ -12,7 +12,6 @@ from torch import nn
 
 from regbook.pairs import copy_weights, largest_difference
 
-SLUG = "11_alpha_dropout"
 RATE = 0.25  # a number that float32 holds exactly
 EXACT, DIFFERENT = 1e-12, 1e-2
 ALPHA, SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946

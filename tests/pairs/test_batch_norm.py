@@ -13,7 +13,6 @@ from regbook.pairs import batches, copy_weights, largest_difference, weights
 TOL = 1e-12
 EPS = 2**-10
 MOMENTUM = 0.875  # Keras's; PyTorch's is 1 - MOMENTUM
-SLUG = "18_batch_norm"
 
 pytestmark = pytest.mark.usefixtures("float64")
 

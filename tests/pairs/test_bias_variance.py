@@ -18,7 +18,6 @@ X = RNG.uniform(-1, 1, size=(160, 1))
 Y = np.sin(1.5 * np.pi * X) + RNG.normal(scale=0.3, size=X.shape)
 GRID = np.linspace(-1, 1, 41)
 TRUTH = np.sin(1.5 * np.pi * GRID)
-SLUG = "03_bias_variance"
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -20,7 +20,6 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(6, 8, 8, 1))
 Y = RNG.integers(0, 3, size=40)
 START = [RNG.normal(scale=0.5, size=shape) for shape in [(64, 3), (3,)]]
-SLUG = "15_data_augmentation"
 
 
 def channels_first(images):

@@ -12,7 +12,6 @@ from torch import nn
 
 from regbook.pairs import batches, largest_difference, set_weights
 
-SLUG = "17_disturb_labels"
 EXACT, DIFFERENT = 1e-12, 1e-2
 ALPHA, K = 0.25, 4
 RNG = np.random.default_rng(0)

@@ -19,7 +19,6 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 MASKS = (RNG.random((20, 40, 5)) >= RATE).astype(float)
 START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
-SLUG = "10_dropout"
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -15,7 +15,6 @@ from torch import nn
 from regbook.arrays import to_numpy
 from regbook.pairs import copy_weights, largest_difference
 
-SLUG = "06_gradient_checking"
 EXACT, DIFFERENT = 1e-12, 1e-2
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 6)), RNG.integers(0, 3, size=12)

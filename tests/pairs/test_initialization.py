@@ -16,7 +16,6 @@ from torch import nn
 
 from regbook.pairs import batches, copy_weights, largest_difference, set_weights, weights
 
-SLUG = "05_initialization"
 IN, OUT = 256, 128
 LR, MAX_NORM, VALUE = 2**-1, 2**-2, 2**-6
 EXACT, FLOAT32, DIFFERENT = 1e-12, 1e-8, 1e-2

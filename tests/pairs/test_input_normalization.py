@@ -8,7 +8,6 @@ from torch import nn
 
 from regbook.pairs import batches, copy_weights, largest_difference
 
-SLUG = "04_input_normalization"
 EXACT, DIFFERENT = 1e-12, 1e-3
 RNG = np.random.default_rng(0)
 SPREAD = np.array([0.004, 0.5, 3.0, 20.0])

@@ -20,7 +20,6 @@ EXACT, DIFFERENT = 1e-12, 1e-2
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
-SLUG = "07_l2_weight_decay"
 
 pytestmark = pytest.mark.usefixtures("float64")
 

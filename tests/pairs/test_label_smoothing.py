@@ -12,7 +12,6 @@ from torch import nn
 
 from regbook.pairs import batches, largest_difference, set_weights
 
-SLUG = "16_label_smoothing"
 EXACT, DIFFERENT = 1e-12, 1e-3
 ALPHA, K, ROWS = 2**-3, 5, 40
 RNG = np.random.default_rng(0)

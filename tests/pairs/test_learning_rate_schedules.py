@@ -20,7 +20,6 @@ EXACT, DIFFERENT = 1e-12, 1e-3
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 START = [RNG.normal(scale=0.5, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
-SLUG = "14_learning_rate_schedules"
 schedules = keras.optimizers.schedules
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -22,7 +22,6 @@ X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 IMAGES = RNG.normal(size=(40, 5, 5, 2))
 START = [RNG.normal(scale=0.5, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
 CONV_START = [RNG.normal(scale=0.5, size=shape) for shape in [(3, 3, 2, 4), (4,), (4, 3), (3,)]]
-SLUG = "09_max_norm"
 MaxNorm = keras.constraints.MaxNorm
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -22,7 +22,6 @@ X, Y = RNG.normal(size=(20, 6)), RNG.integers(0, 3, size=20)
 MASKS = (RNG.random((8, 20, 5)) >= RATE).astype(float)
 START = [RNG.normal(size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
 NORM = [RNG.uniform(0.5, 2, size=5) for _ in range(4)]
-SLUG = "12_mc_dropout"
 
 pytestmark = pytest.mark.usefixtures("float64")
 
