@@ -35,6 +35,10 @@ book: .venv/installed _build/executed-with _build/rendered-with ## execute what 
 	jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
 
+# Two processes on two cores: with more than one thread each, they wait for each other.
+test: export OMP_NUM_THREADS = 1
+test: export TF_NUM_INTRAOP_THREADS = 1
+test: export TF_NUM_INTEROP_THREADS = 1
 test: lint browser sandbox book ## everything that CI runs
 	python -m pytest
 

@@ -8,6 +8,7 @@ of the cache: MyST-NB then runs it again and reports the error in its usual way.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from jupyter_cache import get_cache
@@ -18,6 +19,9 @@ from sphinx.environment import BuildEnvironment
 # The executor deals out runs of neighbours: what takes longest goes first, or one processor
 # would still have a row of lessons to run when the others are done.
 LONGEST_FIRST = ("lesson", "solutions/", "")
+
+# One page has one processor: with more threads than that, they wait for each other.
+ONE_THREAD = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def _rank(docname: str) -> int:
@@ -41,5 +45,7 @@ def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Run the notebooks just before the pages are read."""
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
     app.connect("env-before-read-docs", fill_cache)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
