@@ -241,6 +241,11 @@ def outputs(received, *shapes):
     return received
 
 
+def fresh_generator(rng):
+    """Return a new generator for one call of an answer, which gets a copy of what it is given."""
+    return np.random.default_rng(rng.integers(2**32))
+
+
 def compare(received, expected, wrong=()):
     """Compare an answer with what is expected; return an Outcome.
 

@@ -6,14 +6,9 @@ once in a million runs, whatever it draws with.
 
 import numpy as np
 
-from regbook.check import Chapter, Outcome, Wrong, compare, outputs
+from regbook.check import Chapter, Outcome, Wrong, compare, fresh_generator, outputs
 
 chapter = Chapter("17_disturb_labels")
-
-
-def _generator(rng):
-    """Return a generator of its own for every call: an answer gets a copy of what it is given."""
-    return np.random.default_rng(rng.integers(2**32))
 
 
 def _bound(share, n):
@@ -25,7 +20,7 @@ def _bound(share, n):
 
 
 def _disturbed(answer, y, num_classes, alpha, rng):
-    return outputs(answer(y, num_classes, alpha, _generator(rng)), y.shape)[0]
+    return outputs(answer(y, num_classes, alpha, fresh_generator(rng)), y.shape)[0]
 
 
 @chapter.check(
@@ -399,7 +394,7 @@ def draws_nothing(answer, rng):
 
 
 def _noise(answer, y, fraction, scale, rng):
-    return outputs(answer(y, fraction, scale, _generator(rng)), y.shape)[0] - y
+    return outputs(answer(y, fraction, scale, fresh_generator(rng)), y.shape)[0] - y
 
 
 @chapter.check(

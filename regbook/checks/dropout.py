@@ -6,14 +6,9 @@ once in a million runs, whatever it draws with.
 
 import numpy as np
 
-from regbook.check import Chapter, Outcome, Wrong, brief, compare, outputs
+from regbook.check import Chapter, Outcome, Wrong, brief, compare, fresh_generator, outputs
 
 chapter = Chapter("10_dropout")
-
-
-def _generator(rng):
-    """Return a generator of its own for every call: an answer gets a copy of what it is given."""
-    return np.random.default_rng(rng.integers(2**32))
 
 
 # --- dropout_forward -------------------------------------------------------------------------
@@ -21,7 +16,7 @@ def _generator(rng):
 
 def _forward(answer, x, rate, rng, *training):
     """Call the answer with a fresh generator; return (out, mask) as floats."""
-    out, mask = outputs(answer(x, rate, _generator(rng), *training), x.shape, x.shape)
+    out, mask = outputs(answer(x, rate, fresh_generator(rng), *training), x.shape, x.shape)
     return out.astype(float), mask.astype(float)
 
 
