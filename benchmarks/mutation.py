@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regbook.check import Stopped, load_chapter
+from regbook.exercise import Stopped, load_chapter
 from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[1]

@@ -26,3 +26,15 @@ def to_numpy(value):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers, got {type(value).__name__} {value!r}"[:200])
     return array
+
+
+def log_softmax(logits):
+    """Return the logarithm of the softmax over the last axis, stable for large logits."""
+    logits = np.asarray(logits)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax(logits):
+    """Return the softmax over the last axis: positive numbers that sum to 1."""
+    return np.exp(log_softmax(logits))

@@ -62,7 +62,7 @@ def _parser():
 
 
 def _check(arguments):
-    from regbook.check import Report
+    from regbook.exercise import Report
     from regbook.grading.grade import grade
     from regbook.grading.sandbox import Sandbox, level_for, modules_for
     from regbook.grading.submission import Unreadable, content

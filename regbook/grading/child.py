@@ -12,7 +12,8 @@ import types
 
 import numpy as np
 
-from regbook.check import Answer, AnswerError, Message, NotAttempted, plain
+from regbook.check import Message
+from regbook.exercise import Answer, AnswerError, NotAttempted, plain
 from regbook.grading import wire
 
 TEXT_LIMIT = 500  # characters of an error message

@@ -4,7 +4,7 @@ import re
 import time
 from dataclasses import asdict
 
-from regbook.check import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
+from regbook.exercise import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
 from regbook.grading.sandbox import SandboxError
 from regbook.grading.submission import Unreadable, parse
 
@@ -159,8 +159,8 @@ def grade(content, sandbox, seed):
     except Unreadable as error:
         return {"status": _text(error)}
     chapter = chapters[submission.chapter]
-    with _Run(sandbox, submission.cells, list(chapter.checks)) as run:
-        reports = [_report(run, chapter, name, seed) for name in chapter.checks]
+    with _Run(sandbox, submission.cells, list(chapter.exercises)) as run:
+        reports = [_report(run, chapter, name, seed) for name in chapter.exercises]
         problems = {str(n): run.problems[n] for n in sorted(run.problems)}
     number = len(problems)
     return {
@@ -175,7 +175,7 @@ def grade(content, sandbox, seed):
 
 def _report(run, chapter, name, seed):
     """Return the report on the last definition of a function that is more than the stub."""
-    report = chapter.not_attempted(name)
+    report = chapter.exercises[name].not_attempted()
     try:
         versions = run.ask({"do": "versions"}, CALL_SECONDS).get("versions")
     except Stopped:  # out of time, as the report on a call will say

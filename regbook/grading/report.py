@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from regbook.check import Report
+from regbook.exercise import Report
 
 SUMMARY = ("submission", "chapter", "points", "max_points", "percent", "status")
 SCORES = ("submission", "chapter", "exercise", "points", "max_points", "status")

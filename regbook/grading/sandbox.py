@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import regbook
-from regbook.check import Stopped
+from regbook.exercise import Stopped
 from regbook.grading import wire
 
 ALWAYS = (

@@ -79,7 +79,7 @@ def parse(content, chapters):
     text = "\n".join(cells)
     defined = set(re.findall(r"^[ \t]*(?:async +)?(?:def|class)\s+(\w+)|^(\w+) *=", text, re.M))
     defined = {name for pair in defined for name in pair}
-    counts = {slug: len(defined & set(chapter.checks)) for slug, chapter in chapters.items()}
+    counts = {slug: len(defined & set(chapter.exercises)) for slug, chapter in chapters.items()}
     best = max(counts.values(), default=0)
     likely = [slug for slug in chapters if counts[slug] == best]
     if named in likely:

@@ -11,7 +11,7 @@ from grading_support import need_bubblewrap
 from hostile import case as support
 
 from regbook import cli
-from regbook.check import load_chapter
+from regbook.exercise import load_chapter
 
 ROOT = Path(__file__).parents[2]
 SIZE, HOSTILE = 200, 20

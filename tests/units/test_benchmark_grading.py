@@ -87,4 +87,4 @@ def test_mistakes_are_named():
     for name, expected in keys.items():
         for source, key in zip(bench.WRONG[name], expected, strict=False):
             report = chapter.report(function(name, bench._cell(name, source))[1], exercise=name)
-            assert key in {row.outcome.misconception for row in report.rows}, report
+            assert key in {row.outcome.mistake for row in report.rows}, report

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from regbook import check as check_module
-from regbook.check import (
+from regbook.exercise import (
     AnswerError,
     Chapter,
     Outcome,
@@ -469,7 +469,7 @@ def test_model_that_does_not_fit_gets_a_sentence(build):
     failed = report(build, "build")
     (row,) = failed.rows
     assert (row.points, row.outcome.passed) == (0, False)
-    assert row.outcome.misconception == "error"
+    assert row.outcome.mistake == "error"
     assert len(row.outcome.hint) > 20
 
 

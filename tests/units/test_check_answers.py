@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from regbook.check import (
+from regbook.exercise import (
     Answer,
     AnswerError,
     Chapter,

@@ -156,7 +156,7 @@ def test_chapter_is_recognised_by_the_functions(sources, named, slug):
 
 def test_no_exercise_of_the_book_has_the_name_of_another():
     """Else the functions would not tell the chapter."""
-    names = [name for chapter in load_chapters().values() for name in chapter.checks]
+    names = [name for chapter in load_chapters().values() for name in chapter.exercises]
     assert len(names) == len(set(names)) > 5
 
 

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from regbook.check import load_chapter
+from regbook.exercise import load_chapter
 from regbook.notebooks import read
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +54,7 @@ def solutions(slug):
             for node in ast.parse(cell.source).body:
                 if isinstance(node, ast.FunctionDef):
                     found.setdefault(node.name, cell.source)
-    return {name: found[name] for name in load_chapter(slug).checks}
+    return {name: found[name] for name in load_chapter(slug).exercises}
 
 
 HONEST = solutions(SLUG)

@@ -51,7 +51,7 @@ PATCHES = {
     "outcome": """
         import regbook.check as c
         c.Outcome.__init__ = lambda self, *a, **k: self.__dict__.update(
-            passed=True, expected="", received="", misconception="", hint="")
+            passed=True, expected="", received="", mistake="", hint="")
     """,
     "report": """
         import regbook.check as c

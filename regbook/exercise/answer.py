@@ -1,0 +1,191 @@
+"""The learner's function as the checks see it: arrays in, plain NumPy arrays or a model out."""
+
+import copy
+import inspect
+import traceback
+
+import numpy as np
+
+from regbook.arrays import to_numpy
+from regbook.pairs import set_weights, weights
+
+
+class AnswerError(Exception):
+    """An answer could not be checked; the message is a sentence for the learner."""
+
+
+class NotAttempted(Exception):
+    """The learner's function is still the empty stub."""
+
+
+class Stopped(Exception):
+    """The learner's function was stopped before it answered; the message says why."""
+
+
+class Answer:
+    """The learner's function as the checks see it: arrays in, plain NumPy arrays out.
+
+    changed: the positions of the arguments that some call has changed in place.
+    """
+
+    def __init__(self, function):
+        self._function = function
+        self.changed = set()
+
+    def __call__(self, *arguments):
+        """Call the learner's function on copies of `arguments`; return arrays or a tuple of them.
+
+        Raises NotAttempted for the stub and AnswerError, with a sentence, for everything that
+        keeps the answer from being an array: an exception, a wrong number of parameters, None.
+        """
+        return plain(self._call(arguments))
+
+    def model(self, *arguments):
+        """Call the learner's function, which builds a model; return a `ModelHandle` on it."""
+        return ModelHandle(self._call(arguments))
+
+    def _call(self, arguments):
+        signature = inspect.signature(self._function)
+        try:
+            signature.bind(*arguments)
+        except TypeError as error:
+            raise AnswerError(
+                f"Your function is called with {len(arguments)} arguments, but takes {signature}: "
+                "keep the parameters of the exercise."
+            ) from error
+        given = copy.deepcopy(arguments)
+        try:
+            result = self._function(*given)
+        except KeyboardInterrupt:
+            raise
+        except ModuleNotFoundError as error:
+            raise AnswerError(
+                f"Your function needs {error.name}: install it with `pip install {error.name}`."
+            ) from error
+        except BaseException as error:  # SystemExit too
+            if type(error) is NotImplementedError and not error.args:  # the stub; torch's has args
+                raise NotAttempted from error
+            own = [*traceback.extract_tb(error.__traceback__)[1:], None]
+            where = f" (at `{own[0].line}`)" if own[0] and own[0].line else ""
+            raise AnswerError(
+                f"Your function raised {type(error).__name__}: {error}{where}"
+            ) from error
+        if result is None or result is Ellipsis:
+            raise AnswerError("Your function returned nothing: is the `return` missing?")
+        pairs = enumerate(zip(arguments, given, strict=True))
+        self.changed |= {i for i, (before, after) in pairs if not _unchanged(before, after)}
+        return result
+
+
+def _unchanged(before, after):
+    """Tell whether the numbers in an argument are what they were."""
+    if isinstance(before, np.ndarray):
+        numbers = before.dtype.kind in "fc"
+        return np.array_equal(before, after, equal_nan=numbers)
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(_unchanged, before, after))
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(_unchanged(before[k], after[k]) for k in before)
+    return True  # a number or a text cannot change, and a generator may
+
+
+def plain(result):
+    """Turn a returned value into an array, or a tuple or dict of arrays when it holds several.
+
+    A text stays a text.
+    """
+    if isinstance(result, str):
+        return str(result)  # NumPy's own texts too
+    if isinstance(result, tuple):
+        return tuple(plain(item) for item in result)
+    if isinstance(result, dict):
+        return {str(key): plain(item) for key, item in result.items()}
+    try:
+        return to_numpy(result)
+    except TypeError as error:
+        if isinstance(result, list):  # arrays of different shapes in a list
+            return tuple(plain(item) for item in result)
+        raise AnswerError(f"Your function's answer cannot be read: {error}.") from error
+
+
+class ModelHandle:
+    """What the checks may do with a model: read and set its weights, predict, take one step.
+
+    Weights are lists of NumPy arrays in the layout and order of `regbook.pairs.weights`.
+    """
+
+    def __init__(self, built):
+        """Take a compiled Keras model, or a pair (PyTorch model, optimizer)."""
+        self._optimizer = None
+        if isinstance(built, (tuple, list)) and len(built) == 2:
+            built, self._optimizer = built
+        self._model = built
+        self._torch = hasattr(built, "named_modules")
+        if self._torch and not hasattr(self._optimizer, "step"):
+            raise AnswerError("in PyTorch, return the pair (model, optimizer)")
+        if not self._torch:
+            if not hasattr(built, "train_on_batch"):
+                raise AnswerError(
+                    "return a compiled Keras model or the pair (model, optimizer) "
+                    f"of PyTorch; yours is a {type(built).__name__}"
+                )
+            if not built.compiled:
+                raise AnswerError("the Keras model is not compiled: call model.compile(...)")
+            built.run_eagerly = True  # one step does not repay the tracing of a graph
+
+    def _tensor(self, array):
+        import torch
+
+        array = np.asarray(array)
+        return torch.as_tensor(array, dtype=torch.float32 if array.dtype.kind == "f" else None)
+
+    def weights(self):
+        """Return the weights as a list of arrays."""
+        if not self._torch and not self._model.built:
+            raise AnswerError("the Keras model has no weights yet: give it a keras.Input")
+        return weights(self._model)
+
+    def set_weights(self, arrays):
+        """Replace all weights by `arrays`, in the order and layout of `weights`."""
+        set_weights(self._model, arrays)
+
+    def predict(self, x, training=False):
+        """Return the outputs for x of shape (rows, inputs), in training or evaluation mode."""
+        if not self._torch:
+            return to_numpy(self._model(np.asarray(x, np.float32), training=training))
+        self._model.train(training)
+        return to_numpy(self._model(self._tensor(x)))
+
+    def configuration(self):
+        """Return a dict per layer, in order: its class name under "type", and its settings.
+
+        Settings are the layer's own numbers, truths and texts: those of `get_config` in Keras,
+        the public attributes in PyTorch.
+        """
+        if self._torch:
+            layers = [m for m in self._model.modules() if not list(m.children())]
+            settings = [vars(layer) for layer in layers]
+        else:
+            layers = self._model.layers
+            settings = [layer.get_config() for layer in layers]
+        return [
+            {"type": type(layer).__name__}
+            | {
+                key: value
+                for key, value in setting.items()
+                if isinstance(value, bool | int | float | str) and not key.startswith("_")
+            }
+            for layer, setting in zip(layers, settings, strict=True)
+        ]
+
+    def train_step(self, x, y):
+        """Take one optimizer step on the mean cross-entropy of x (rows, inputs), labels y."""
+        if not self._torch:
+            self._model.train_on_batch(np.asarray(x, np.float32), np.asarray(y))
+            return
+        import torch
+
+        self._model.train()
+        self._optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(self._model(self._tensor(x)), self._tensor(y)).backward()
+        self._optimizer.step()

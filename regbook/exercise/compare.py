@@ -1,0 +1,247 @@
+"""What an answer shows beside what is expected, and the sentence for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from regbook.exercise.answer import AnswerError, plain
+
+# Wide enough for float32 answers, far below the effect of any mistake.
+RTOL, ATOL = 1e-3, 1e-5
+SHOWN = 3  # entries or values in a cell of the table
+TEXT_LIMIT = 500  # characters of it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found. mistake: its name, "form" or "error", or "" if none is known."""
+
+    passed: bool
+    expected: str
+    received: str
+    mistake: str = ""
+    hint: str = ""
+
+
+class Failed(Exception):
+    """Ends a check, from anywhere in it, with an outcome that did not pass."""
+
+    def __init__(self, expected, received, mistake="", hint=""):
+        """Take what was expected and received, in words, and a mistake or a hint of its own."""
+        super().__init__(expected, received)
+        self.outcome = Outcome(False, expected, received, mistake, hint)
+
+
+def judge(passed, expected, received, mistakes=None):
+    """Return the Outcome of a property that no single right value decides.
+
+    passed: whether it holds. expected, received: in words. mistakes: whether each known mistake
+    fits what was seen, by its name; the first that does names a failure.
+    """
+    fitting = (name for name, fits in (mistakes or {}).items() if fits)
+    return Outcome(bool(passed), expected, received, "" if passed else next(fitting, ""))
+
+
+def compare(received, expected, mistakes=None):
+    """Compare an answer with what is expected; return an Outcome.
+
+    received: from `ask(...)`. expected: a number, a text, an array, or a tuple or dict of them.
+    mistakes: what each known mistake would have answered, by its name.
+    Values may differ by 1e-3 of their size plus 1e-5, so float32 answers pass.
+    """
+    received = _arranged(received, expected)
+    if matches(received, expected):
+        return Outcome(True, brief(expected), brief(received))
+    texts = _difference(received, expected)
+    for name, value in (mistakes or {}).items():
+        value = plain(value)
+        if matches(received, value) and not matches(value, expected):
+            return Outcome(False, *texts, name)
+    fault = _form_fault(received, expected)
+    return Outcome(False, *texts, "form" if fault else "", fault)
+
+
+def matches(received, expected):
+    """Tell whether two plain values are equal within the tolerance, in form and in numbers."""
+    if isinstance(expected, str) or isinstance(received, str):
+        return type(received) is type(expected) and received == expected
+    if isinstance(expected, dict):
+        return (
+            isinstance(received, dict)
+            and received.keys() == expected.keys()
+            and all(matches(received[key], expected[key]) for key in expected)
+        )
+    if isinstance(expected, tuple):
+        return (
+            isinstance(received, tuple)
+            and len(received) == len(expected)
+            and all(map(matches, received, expected))
+        )
+    expected = np.asarray(expected)
+    return (
+        not isinstance(received, tuple | dict)
+        and np.shape(received) == expected.shape
+        and np.allclose(received, expected, rtol=RTOL, atol=ATOL)
+    )
+
+
+def _arranged(received, expected):
+    """Take a tuple for an array and an array for a tuple: each is as good as the other."""
+    if isinstance(expected, dict) and isinstance(received, dict):
+        return {
+            key: _arranged(value, expected[key]) if key in expected else value
+            for key, value in received.items()
+        }
+    if isinstance(expected, tuple):
+        if isinstance(received, np.ndarray) and received.ndim and len(received) == len(expected):
+            received = tuple(received)
+        if isinstance(received, tuple) and len(received) == len(expected):
+            return tuple(map(_arranged, received, expected))
+    elif isinstance(received, tuple) and np.ndim(expected) and not isinstance(expected, str | dict):
+        try:
+            return np.stack(received)
+        except ValueError:  # of different shapes
+            return received
+    return received
+
+
+def _form_fault(received, expected):
+    """Say in a sentence how the form of `received` (not its values) is wrong, or return ''."""
+    if isinstance(expected, str) or isinstance(received, str):
+        kinds = [isinstance(value, str) for value in (expected, received)]
+        return "" if all(kinds) else f"Return {'a text' if kinds[0] else 'numbers, not a text'}."
+    if isinstance(expected, dict) or isinstance(received, dict):
+        return _dict_fault(received, expected)
+    if isinstance(expected, tuple):
+        if not isinstance(received, tuple) or len(received) != len(expected):
+            got = len(received) if isinstance(received, tuple) else 1
+            return (
+                f"Return {len(expected)} values in the order of the exercise; yours returns {got}."
+            )
+        faults = map(_form_fault, received, expected)
+        return next((f"Value {i}: {f}" for i, f in enumerate(faults, start=1) if f), "")
+    if isinstance(received, tuple):
+        return f"Return one value; yours returns {len(received)}."
+    expected = np.asarray(expected)
+    if received.shape != expected.shape:
+        return f"The shape must be {expected.shape}; yours is {received.shape}."
+    if not np.isfinite(received).all():
+        return "The answer holds NaN or infinity: look for a division by zero or an overflow."
+    return ""
+
+
+def _dict_fault(received, expected):
+    if not isinstance(expected, dict):
+        return "Return the values themselves; yours are in a dict."
+    if not isinstance(received, dict) or received.keys() != expected.keys():
+        return f"Return a dict with the keys {', '.join(expected)}."
+    faults = ((key, _form_fault(received[key], expected[key])) for key in expected)
+    return next((f"{key}: {fault}" for key, fault in faults if fault), "")
+
+
+def outputs(received, *shapes):
+    """Return an answer as a tuple of arrays of these shapes, for a check that computes with it.
+
+    Raises AnswerError, with a sentence, for another number of values, another shape, or NaN.
+    """
+    expected = tuple(np.zeros(shape) for shape in shapes)
+    if len(shapes) == 1:
+        arranged = (_arranged(received, expected[0]),)
+        received = received if isinstance(received, tuple) and len(received) == 1 else arranged
+    received = _arranged(received, expected)
+    fault = _form_fault(received, expected)
+    if fault:
+        raise AnswerError(fault)
+    return received
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+
+def brief(value, digits=4):
+    """Describe a number, a text, an array, or a tuple or dict of them in one short line."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    if isinstance(value, dict):
+        return _listed((f"{key}: {brief(item, digits)}" for key, item in value.items()), value)
+    if isinstance(value, tuple):
+        return _listed((brief(item, digits) for item in value), value) or "no values"
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return _number(value, digits)
+    numbers = ", ".join(_number(v, digits) for v in value.ravel()[:SHOWN])
+    return f"[{numbers}{', ...' if value.size > SHOWN else ''}] of shape {value.shape}"
+
+
+def _listed(texts, values):
+    shown = [text for text, _ in zip(texts, range(SHOWN), strict=False)]
+    return "; ".join(shown)[:TEXT_LIMIT] + ("; ..." if len(values) > SHOWN else "")
+
+
+def _number(value, digits):
+    return f"{value.item():.{digits}g}" if value.dtype.kind == "f" else str(value.item())
+
+
+def _difference(received, expected):
+    """Describe both, at the first place where they differ, so that the texts differ too."""
+    for digits in (4, 6, 9, 17):
+        texts = _first_difference(received, expected, digits)
+        if texts[0] != texts[1]:
+            break
+    return tuple(text[:TEXT_LIMIT] for text in texts)
+
+
+def _first_difference(received, expected, digits):
+    """Return (expected, received) in words: the first value, and the first entries, that differ."""
+    if isinstance(expected, dict) and isinstance(received, dict) and received.keys() == expected.keys():
+        key = next(key for key in expected if not matches(received[key], expected[key]))
+        texts = _first_difference(received[key], expected[key], digits)
+        return tuple(f"{key}: {text}" for text in texts)
+    if (
+        isinstance(expected, tuple)
+        and isinstance(received, tuple)
+        and len(received) == len(expected)
+    ):
+        i = next(i for i, pair in enumerate(zip(received, expected, strict=True)) if not matches(*pair))
+        texts = _first_difference(received[i], expected[i], digits)
+        return tuple(f"value {i + 1}: {text}" for text in texts)
+    if isinstance(expected, str | tuple | dict) or isinstance(received, str | tuple | dict):
+        return brief(expected, digits), brief(received, digits)
+    expected = np.asarray(expected)
+    if expected.ndim == 0 or np.shape(received) != expected.shape:
+        return brief(expected, digits), brief(received, digits)
+    differ = np.argwhere(~np.isclose(received, expected, rtol=RTOL, atol=ATOL))[:SHOWN]
+    return tuple(
+        ", ".join(f"{index.tolist()}: {_number(array[tuple(index)], digits)}" for index in differ)
+        for array in (expected, received)
+    )
+
+
+# --- random numbers ----------------------------------------------------------------------------
+
+
+def fresh_generator(rng):
+    """Return a new generator for one call of an answer, which gets a copy of what it is given."""
+    return np.random.default_rng(rng.integers(2**32))
+
+
+def follows_seed(draw, rng, *, fixed, unseeded, seeds=3):
+    """Judge that equal seeds give equal results, and that some seed gives another result.
+
+    draw: a function of an integer seed that asks the answer and returns arrays. fixed: the name of
+    the mistake whose result never changes; unseeded: of the one whose equal seeds differ.
+    seeds: how many to draw; more where two seeds may well give the same result.
+    """
+    numbers = [int(number) for number in rng.integers(2**31, size=seeds)]
+    first, again = ([plain(draw(number)) for number in numbers] for _ in range(2))
+    if not all(map(_identical, first, again)):
+        return judge(False, "the same for equal seeds", "different", {unseeded: True})
+    if all(_identical(first[0], other) for other in first[1:]):
+        return judge(False, "another for another seed", "always the same", {fixed: True})
+    return judge(True, "results that follow the seed", "results that follow the seed")
+
+
+def _identical(one, other):
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_identical, one, other))
+    return np.array_equal(one, other)

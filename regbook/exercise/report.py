@@ -1,0 +1,105 @@
+"""The report on one answer: what the notebook, the terminal and the feedback page show."""
+
+import html
+from dataclasses import dataclass
+
+from regbook.exercise.compare import Outcome
+
+NOT_ATTEMPTED = "not attempted"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report: a check, its outcome, and the points it gave."""
+
+    check: str
+    text: str
+    outcome: Outcome
+    points: float
+    max_points: float
+    more: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The checks of one exercise; Jupyter shows it as a table. No rows: not attempted."""
+
+    exercise: str
+    rows: list
+    max_points: float
+    hint: int = 1
+
+    @classmethod
+    def from_dict(cls, stored):
+        """Return the report that `dataclasses.asdict` turned into `stored`."""
+        rows = [Row(**{**row, "outcome": Outcome(**row["outcome"])}) for row in stored["rows"]]
+        return cls(**{**stored, "rows": rows})
+
+    @property
+    def points(self):
+        """Points earned."""
+        return sum(row.points for row in self.rows)
+
+    @property
+    def status(self):
+        """The result in one line."""
+        if not self.rows:
+            return f"{NOT_ATTEMPTED} (0 of {self.max_points} points)"
+        full = ", full marks" if self.points == self.max_points else ""
+        return f"{self.points} of {self.max_points} points{full}"
+
+    @property
+    def hints(self):
+        """The hints to show, each once: of named mistakes if there are any, else of all."""
+        failed = [row for row in self.rows if not row.outcome.passed]
+        named = [row for row in failed if row.outcome.mistake != row.check]
+        found = []
+        for row in named or failed:
+            found += [row.outcome.hint, row.more] if self.hint > 1 else [row.outcome.hint]
+        return list(dict.fromkeys(found))
+
+    def __repr__(self):
+        lines = [f"{self.exercise}: {self.status}"]
+        for row in self.rows:
+            o = row.outcome
+            lines.append(
+                f"  {'pass' if o.passed else 'FAIL'}  {row.text}: "
+                f"expected {o.expected}, received {o.received}"
+            )
+        lines += [f"  Hint: {h}" for h in self.hints]
+        if self.hints and self.hint < 2:
+            lines.append(f"  For a stronger hint: check({self.exercise}, hint=2)")
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        def escape(*cells, tag="td"):
+            start = f'<{tag} style="text-align: left">'  # JupyterLab would align to the right
+            return "".join(f"{start}{html.escape(str(c))}</{tag}>" for c in cells)
+
+        parts = [
+            '<div class="regbook-report">',
+            f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>",
+        ]
+        if self.rows:
+            head = escape("", "property", "expected", "received", "points", tag="th")
+            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
+            for row in self.rows:
+                o = row.outcome
+                mark = "pass" if o.passed else "fail"
+                cells = escape(
+                    "\N{CHECK MARK} pass" if o.passed else "\N{BALLOT X} fail",
+                    row.text,
+                    o.expected,
+                    o.received,
+                    f"{row.points} of {row.max_points}",
+                )
+                parts.append(f'<tr class="{mark}">{cells}</tr>')
+            parts.append("</tbody></table>")
+        parts += [f"<p><strong>Hint.</strong> {html.escape(h)}</p>" for h in self.hints]
+        if self.hints and self.hint < 2:
+            parts.append(
+                f"<p>For a stronger hint: <code>check({html.escape(self.exercise)}, "
+                "hint=2)</code></p>"
+            )
+        parts.append("</div>")
+        return "\n".join(parts)
