@@ -5,8 +5,8 @@ once in a million runs, whatever it draws with.
 """
 
 import numpy as np
-from regbook.arrays import log_softmax
 
+from regbook.arrays import log_softmax
 from regbook.exercise import Chapter, brief, compare, fresh_generator, judge, outputs, vary
 
 chapter = Chapter("10_dropout")
@@ -27,8 +27,8 @@ forward = chapter.exercise(
         "rescaled, not dropped": "You rescale everything and drop nothing: multiply by the mask.",
         "one mask per batch": "All examples share one mask, so a unit is dropped for the whole batch. Draw one entry per example and unit.",
         "one draw per example": "A whole example is dropped or kept. Draw one entry per example and unit.",
-        "fixed count": "You drop the same number of entries every time. Each entry is decided by itself, so the number is binomial.",
         "fixed mask": "Your mask is the same in every call. A fixed mask is a smaller network, not dropout: draw it anew from `rng`.",
+        "fixed count": "You drop the same number of entries every time. Each entry is decided by itself, so the number is binomial.",
         "own generator": "Equal generators must give equal masks. You draw from a source other than `rng`.",
         "active in evaluation": "You drop in evaluation too. With training=False the function returns x as it is.",
         "scaled in evaluation": "You scale in evaluation. Inverted dropout has done that in training already.",
@@ -305,13 +305,13 @@ loop = chapter.exercise(
         "no step": vary(_descend, lr=0.0),
     },
     hints={
+        "never back to training": "Only the first step has dropout. The first measurement switched to evaluation mode and nothing switched back.",
         "first epoch with dropout": "The first epoch is still measured with dropout on: the switch to evaluation comes after the measurement. It belongs before it.",
         "reported loss as train loss": "Your train loss is the loss of the step, with dropout on. Measure the training rows again, with dropout off.",
         "order": "Return the losses in the order step, train, dev.",
         "scaled in evaluation": "You scale the hidden units in evaluation. Inverted dropout does nothing there.",
         "active in evaluation": "At learning rate 0 your measured losses still change from epoch to epoch: dropout is on while you measure. torch.no_grad() does not switch it off; model.eval() does (Keras: training=False).",
         "dropout never on": "Your steps are taken without dropout: it must be on in training.",
-        "never back to training": "Only the first step has dropout. The first measurement switched to evaluation mode and nothing switched back.",
         "fixed mask": "Every step has the same mask. Draw a new one in every step.",
         "rate and keep swapped": "Your steps drop the share 1 - rate. Keras and PyTorch both take the drop rate.",
         "measured before the step": "You measure before the step. Measure the weights after it.",

@@ -1,8 +1,8 @@
 """Checks of chapter 14, Learning-rate schedules."""
 
 import numpy as np
-from regbook.arrays import softmax
 
+from regbook.arrays import softmax
 from regbook.exercise import Chapter, vary
 
 chapter = Chapter("14_learning_rate_schedules")

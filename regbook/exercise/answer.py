@@ -85,7 +85,9 @@ def _unchanged(before, after):
     if isinstance(before, list | tuple):
         return len(before) == len(after) and all(map(_unchanged, before, after))
     if isinstance(before, dict):
-        return before.keys() == after.keys() and all(_unchanged(before[k], after[k]) for k in before)
+        return before.keys() == after.keys() and all(
+            _unchanged(before[k], after[k]) for k in before
+        )
     return True  # a number or a text cannot change, and a generator may
 
 

@@ -193,7 +193,11 @@ def _difference(received, expected):
 
 def _first_difference(received, expected, digits):
     """Return (expected, received) in words: the first value, and the first entries, that differ."""
-    if isinstance(expected, dict) and isinstance(received, dict) and received.keys() == expected.keys():
+    if (
+        isinstance(expected, dict)
+        and isinstance(received, dict)
+        and received.keys() == expected.keys()
+    ):
         key = next(key for key in expected if not matches(received[key], expected[key]))
         texts = _first_difference(received[key], expected[key], digits)
         return tuple(f"{key}: {text}" for text in texts)
@@ -202,7 +206,9 @@ def _first_difference(received, expected, digits):
         and isinstance(received, tuple)
         and len(received) == len(expected)
     ):
-        i = next(i for i, pair in enumerate(zip(received, expected, strict=True)) if not matches(*pair))
+        i = next(
+            i for i, pair in enumerate(zip(received, expected, strict=True)) if not matches(*pair)
+        )
         texts = _first_difference(received[i], expected[i], digits)
         return tuple(f"value {i + 1}: {text}" for text in texts)
     if isinstance(expected, str | tuple | dict) or isinstance(received, str | tuple | dict):
