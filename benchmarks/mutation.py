@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from regbook.exercise import Stopped, load_chapter
-from regbook.notebooks import read
+from regbook.notebooks import function_sources
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
@@ -145,21 +145,24 @@ def answers_integers(chapter, name, source, seeds):
     return kinds == {"i"}
 
 
-def graded_cells(chapter="*"):
-    """Yield (chapter, name, source) of every graded function of `solutions/`, or of one slug."""
-    for path in sorted(ROOT.glob(f"solutions/{chapter}.ipynb")):
-        chapter = load_chapter(path.stem)
-        for cell in read(path).cells:
-            name = cell.metadata.get("nbgrader", {}).get("grade_id")
-            if name:
-                yield chapter, name, cell.source
+def graded_functions(pattern):
+    """Yield (chapter, name, source) of every graded function of the chapters that match a pattern.
+
+    Ends the program when a solution lacks one: it could not be changed, and no hole be seen.
+    """
+    for path in sorted(ROOT.glob(f"solutions/{pattern}.ipynb")):
+        chapter, sources = load_chapter(path.stem), function_sources(path)
+        for name in chapter.exercises:
+            if name not in sources:
+                sys.exit(f"{path.relative_to(ROOT)} has no cell that begins with `def {name}(`")
+            yield chapter, name, sources[name]
 
 
 def main(chapter, seeds):
     """Print the score of each exercise and every survivor; return the exit status."""
     warnings.simplefilter("ignore")
     survived, total = 0, 0
-    for graded, name, solution in graded_cells(chapter):
+    for graded, name, solution in graded_functions(chapter):
         if not full_marks(graded, name, solution, seeds):
             sys.exit(f"{name}: the solution itself does not earn full marks")
         sources = list(mutants(solution))

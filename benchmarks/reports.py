@@ -19,6 +19,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from regbook.exercise import load_chapter
+from regbook.notebooks import functions
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -33,8 +36,6 @@ def bank(checkout, slug):
 
 def answers(checkout, chapter):
     """Yield (exercise, label, function) of every answer to a chapter."""
-    from test_answers import functions
-
     found = bank(checkout, chapter.slug)
     solved = functions(checkout / "solutions" / f"{chapter.slug}.ipynb")
     stubs = functions(checkout / "chapters" / chapter.slug / "exercises.ipynb")
@@ -49,9 +50,6 @@ def answers(checkout, chapter):
 
 def dump(out, checkout, pattern, seeds):
     """Write every report, by exercise, answer and seed, to a JSON file."""
-    sys.path.insert(0, str(checkout / "tests" / "autograder"))
-    from regbook.exercise import load_chapter
-
     warnings.simplefilter("ignore")
     found = {}
     for path in sorted(checkout.glob(f"solutions/{pattern}.ipynb")):

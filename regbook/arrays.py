@@ -1,9 +1,12 @@
 """One plain NumPy array out of whatever a framework returns."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def to_numpy(value):
+def to_numpy(value: Any) -> np.ndarray:
     """Return `value` as a plain `numpy.ndarray`, copied off any device and out of any graph.
 
     Accepts NumPy arrays, Python numbers and (nested) lists of them, torch tensors (also those
@@ -28,13 +31,13 @@ def to_numpy(value):
     return array
 
 
-def log_softmax(logits):
+def log_softmax(logits: ArrayLike) -> np.ndarray:
     """Return the logarithm of the softmax over the last axis, stable for large logits."""
     logits = np.asarray(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def softmax(logits):
+def softmax(logits: ArrayLike) -> np.ndarray:
     """Return the softmax over the last axis: positive numbers that sum to 1."""
     return np.exp(log_softmax(logits))

@@ -1,45 +1,14 @@
 """Instant feedback on the exercises of a chapter, as the learner's notebook shows it.
 
-    from regbook.check import exercises
+from regbook.check import exercises
 
-    check, progress = exercises("07_l2_weight_decay")
+check, progress = exercises("07_l2_weight_decay")
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from regbook import exercise as _exercise
-from regbook.exercise import (  # noqa: F401  (migration only)
-    AnswerError,
-    Chapter,
-    Outcome,
-    brief,
-    fresh_generator,
-    load_chapter,
-    outputs,
-    plain,
-)
-from regbook.exercise.compare import _arranged, matches
-
-
-@dataclass(frozen=True)
-class Wrong:  # migration only
-    """What a known mistake would have answered, and the hint that addresses it."""
-
-    key: str
-    value: object
-    hint: str
-
-
-def compare(received, expected, wrong=()):  # migration only
-    """Compare an answer with what is expected; name the first of the `Wrong`s that it equals."""
-    outcome = _exercise.compare(received, expected)
-    if outcome.passed:
-        return outcome
-    for w in wrong:
-        value = plain(w.value)
-        if matches(_arranged(received, value), value) and not matches(value, expected):
-            return replace(outcome, mistake=w.key, hint=w.hint)
-    return outcome
+from regbook.exercise import Report, load_chapter
 
 
 class Message:
@@ -52,7 +21,7 @@ class Message:
         return self.text
 
 
-def exercises(slug):
+def exercises(slug: str) -> tuple[Callable, Callable]:
     """Open a chapter's exercises; return its two functions `check` and `progress`.
 
     slug: the chapter's folder name. `check(function)` returns the report on one answer,
@@ -61,7 +30,7 @@ def exercises(slug):
     chapter = load_chapter(slug)
     latest = {name: exercise.not_attempted() for name, exercise in chapter.exercises.items()}
 
-    def check(function, hint=1):
+    def check(function: Callable, hint: int = 1) -> Report | Message:
         name = getattr(function, "__name__", None)
         if not callable(function) or name is None:
             return Message(
@@ -77,7 +46,7 @@ def exercises(slug):
         latest[name] = report
         return replace(report, hint=hint)
 
-    def progress():
+    def progress() -> Message:
         lines = [f"{r.exercise}: {r.status}" for r in latest.values()]
         earned, total = (
             sum(getattr(r, a) for r in latest.values()) for a in ("points", "max_points")

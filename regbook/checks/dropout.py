@@ -7,16 +7,36 @@ once in a million runs, whatever it draws with.
 import numpy as np
 
 from regbook.arrays import log_softmax
-from regbook.exercise import Chapter, brief, compare, fresh_generator, judge, outputs, vary
+from regbook.exercise import (
+    Chapter,
+    Failed,
+    brief,
+    compare,
+    follows_seed,
+    fresh_generator,
+    judge,
+    outputs,
+    vary,
+)
 
 chapter = Chapter("10_dropout")
 
 
 # --- dropout_forward -------------------------------------------------------------------------
 
+
+def _dropout(x, rate, rng, training=True):
+    if not training:
+        return x, np.ones(x.shape)
+    mask = rng.random(x.shape) >= rate
+    return x * mask / (1 - rate), mask
+
+
 forward = chapter.exercise(
     "dropout_forward",
+    _dropout,
     hints={
+        "changes its input": "Your function writes into x, so whoever called it has lost those values. Make a new array: x * mask does, x *= mask does not.",
         "mask upside down": "Your mask marks what is dropped. Return the opposite: 1 where an entry is kept.",
         "rate and keep swapped": "You keep the share `rate` and drop the rest. `rate` is the chance that an entry is dropped, as in Keras and PyTorch; 1 - rate is the chance that it is kept.",
         "scaled mask": "Your mask holds the scale as well. Here it says only who is kept: 0 or 1. Divide by 1 - rate in `out`.",
@@ -38,9 +58,9 @@ forward = chapter.exercise(
 )
 
 
-def _forward(answer, x, rate, rng, *training):
-    """Call the answer with a fresh generator; return (out, mask) as floats."""
-    out, mask = outputs(answer(x, rate, fresh_generator(rng), *training), x.shape, x.shape)
+def _forward(ask, x, rate, rng, *training):
+    """Ask with a fresh generator; return (out, mask) as floats."""
+    out, mask = outputs(ask(x, rate, fresh_generator(rng), *training), x.shape, x.shape)
     return out.astype(float), mask.astype(float)
 
 
@@ -49,10 +69,10 @@ def _forward(answer, x, rate, rng, *training):
     hint="About the share `rate` of the mask's entries must be 0, and all others 1.",
     more="mask = rng.random(x.shape) >= rate",
 )
-def drops_the_share_rate(answer, rng):
+def drops_the_share_rate(ask, rng):
     """returns a mask of 0 and 1 with about the share `rate` of zeros"""
     rate = rng.uniform(0.15, 0.3)
-    out, mask = _forward(answer, rng.normal(size=(50, 60)), rate, rng)
+    out, mask = _forward(ask, rng.normal(size=(50, 60)), rate, rng)
     zeros, width = (mask == 0).mean(), 6 * np.sqrt(rate * (1 - rate) / mask.size)
     swapped = abs(zeros - (1 - rate)) < width
     ones = np.unique(mask[mask != 0])
@@ -73,20 +93,21 @@ def drops_the_share_rate(answer, rng):
     points=2,
     hint="In training `out` is x times the mask that you return, divided by 1 - rate.",
     more="out = x * mask / (1 - rate)",
+    keeps_input=True,
 )
-def rescales_what_is_kept(answer, rng):
+def rescales_what_is_kept(ask, rng):
     """multiplies by the mask and divides by the chance to be kept"""
     x, rate = rng.normal(size=(8, 9)), rng.uniform(0.2, 0.4)
-    out, mask = _forward(answer, x, rate, rng)
+    out, mask = _forward(ask, x, rate, rng)
     kept = x * (mask != 0)
-    wrong = {
+    mistakes = {
         "no rescaling": kept,
         "multiplied": kept * (1 - rate),
         "divided by the rate": kept / rate,
         "scaled twice": kept / (1 - rate) ** 2,
         "rescaled, not dropped": x / (1 - rate),
     }
-    return compare(out, kept / (1 - rate), wrong)
+    return compare(out, kept / (1 - rate), mistakes)
 
 
 @forward.check(
@@ -94,42 +115,36 @@ def rescales_what_is_kept(answer, rng):
     hint="Every entry of x needs a draw of its own: the mask must not repeat along any axis.",
     more="rng.random(x.shape) draws one number per entry, for any number of axes.",
 )
-def draws_every_entry_by_itself(answer, rng):
+def draws_every_entry_by_itself(ask, rng):
     """draws every entry of the mask by itself"""
     for shape, axes in (
-        ((30, 25), ["rows", "columns"]),
-        ((6, 20, 7), ["axis 0", "axis 1", "axis 2"]),
+        ((30, 25), ("rows", "columns")),
+        ((6, 20, 7), ("axis 0", "axis 1", "axis 2")),
     ):
-        _, mask = _forward(answer, np.ones(shape), 0.5, rng)
+        _, mask = _forward(ask, np.ones(shape), 0.5, rng)
         for axis, name in enumerate(axes):
             if (np.ptp(mask, axis=axis) == 0).all():
-                key = "one draw per example" if axis else "one mask per batch"
-                return judge(False, "no repetition", f"the same mask in all {name}", {key: True})
-    counts = np.array(
-        [_forward(answer, np.ones((5, 20)), 0.3, rng)[1].sum(axis=1) for _ in range(12)]
-    )
+                mistake = "one draw per example" if axis else "one mask per batch"
+                raise Failed("no repetition", f"the same mask in all {name}", mistake)
+    masks = np.array([_forward(ask, np.ones((5, 20)), 0.3, rng)[1] for _ in range(12)])
+    counts = masks.sum(axis=2)
     fixed = np.ptp(counts) == 0 or np.ptp(counts.sum(axis=1)) == 0
-    shown = "binomial counts", f"kept per row: {brief(counts[0])}"
-    return judge(not fixed, *shown, {"fixed count": fixed})
+    mistakes = {"fixed mask": (masks == masks[0]).all(), "fixed count": True}
+    return judge(not fixed, "binomial counts", f"kept per row: {brief(counts[0])}", mistakes)
 
 
 @forward.check(
-    hint="The mask must come from `rng`: another generator, another mask; the same one in the "
-    "same state, the same mask.",
+    hint="The mask must come from `rng`: another generator, another mask; the same one in the same state, the same mask.",
     more="Use only the methods of `rng`, such as rng.random, and create no generator of your own.",
 )
-def follows_the_generator(answer, rng):
+def follows_the_generator(ask, rng):
     """draws from rng: another generator gives another mask, an equal one the same"""
-    x, seed = np.ones((12, 20)), rng.integers(2**32)
-    draws = [answer(x, 0.5, np.random.default_rng(seed + i)) for i in (0, 0, 1, 2)]
-    first, again, *others = (outputs(d, x.shape, x.shape)[1].astype(float) for d in draws)
-    if all((first == other).all() for other in others):
-        shown = "different masks", "the same mask every time"
-        return judge(False, *shown, {"fixed mask": True})
-    if (first != again).any():
-        shown = "the same mask for equal generators", "different masks"
-        return judge(False, *shown, {"own generator": True})
-    return judge(True, "masks that follow rng", "masks that follow rng", {})
+    x = np.ones((12, 20))
+
+    def draw(seed):
+        return outputs(ask(x, 0.5, np.random.default_rng(seed)), x.shape, x.shape)[1]
+
+    return follows_seed(draw, rng, fixed="fixed mask", unseeded="own generator", seeds=2)
 
 
 @forward.check(
@@ -137,29 +152,29 @@ def follows_the_generator(answer, rng):
     hint="With training=False nothing is dropped and nothing is scaled.",
     more="if not training: return x, np.ones(x.shape)",
 )
-def is_the_identity_in_evaluation(answer, rng):
+def is_the_identity_in_evaluation(ask, rng):
     """returns x and a mask of ones when training is False"""
     x, rate = rng.normal(2, 1, size=(8, 9)), rng.uniform(0.3, 0.6)
-    out, mask = _forward(answer, x, rate, rng, False)
+    out, mask = _forward(ask, x, rate, rng, False)
     if (out == 0).any():
-        return judge(False, brief(x), brief(out), {"active in evaluation": True})
+        raise Failed(brief(x), brief(out), "active in evaluation")
     ones = np.ones(x.shape)
-    wrong = {
+    mistakes = {
         "scaled in evaluation": (x * (1 - rate), ones),
         "scaled up in evaluation": (x / (1 - rate), ones),
         "empty mask": (x, 0 * ones),
     }
-    return compare((out, mask), (x, ones), wrong)
+    return compare((out, mask), (x, ones), mistakes)
 
 
 @forward.check(
     hint="At rate 0 every entry is kept.",
     more="rng.random() is below 1 and can be 0, so compare with >= rate.",
 )
-def keeps_everything_at_rate_zero(answer, rng):
+def keeps_everything_at_rate_zero(ask, rng):
     """changes nothing at rate 0"""
     x = rng.normal(size=(6, 7))
-    return compare(_forward(answer, x, 0.0, rng), (x, np.ones(x.shape)))
+    return compare(_forward(ask, x, 0.0, rng), (x, np.ones(x.shape)))
 
 
 # --- dropout_backward ------------------------------------------------------------------------
@@ -192,6 +207,7 @@ backward = chapter.exercise(
     points=2,
     hint="out = x * mask / (1 - rate) is linear in x: the gradient meets the same factor.",
     more="dx = dy * mask / (1 - rate)",
+    keeps_input=True,
 )
 def meets_the_same_factor(ask, rng):
     """sends the gradient through the same mask and the same scale"""
@@ -305,7 +321,8 @@ loop = chapter.exercise(
         "no step": vary(_descend, lr=0.0),
     },
     hints={
-        "never back to training": "Only the first step has dropout. The first measurement switched to evaluation mode and nothing switched back.",
+        "changes its input": "Your function writes into the arrays of weights, so whoever called it has lost them. Make new ones: w = w - lr * slope does, w -= lr * slope does not.",
+        "never back to training": "Only the first step has dropout: evaluation mode stays in force, because nothing switches back to training mode.",
         "first epoch with dropout": "The first epoch is still measured with dropout on: the switch to evaluation comes after the measurement. It belongs before it.",
         "reported loss as train loss": "Your train loss is the loss of the step, with dropout on. Measure the training rows again, with dropout off.",
         "order": "Return the losses in the order step, train, dev.",
@@ -320,22 +337,20 @@ loop = chapter.exercise(
 )
 
 
-def _losses(answer, case, rate, lr, epochs):
-    return outputs(answer(*case, rate, lr, epochs), *[(epochs,)] * 3)
+def _losses(ask, case, rate, lr, epochs):
+    return outputs(ask(*case, rate, lr, epochs), *[(epochs,)] * 3)
 
 
 @loop.check(
     points=2,
-    hint="At learning rate 0 the weights rest, so both measured losses must be the same in every "
-    "epoch: those of the full network.",
-    more="PyTorch: model.eval() before measuring, model.train() before the step. Keras: "
-    "training=False in the calls that measure, training=True in the step.",
+    hint="At learning rate 0 the weights rest, so both measured losses must be the same in every epoch: those of the full network.",
+    more="PyTorch: model.eval() before measuring, model.train() before the step. Keras: training=False in the calls that measure, training=True in the step.",
 )
-def measures_in_evaluation_mode(answer, rng):
+def measures_in_evaluation_mode(ask, rng):
     """measures train and dev loss with dropout off, in every epoch"""
     case, epochs = _case(rng), 4
     weights, *parts = case
-    step, train, dev = _losses(answer, case, 0.5, 0.0, epochs)
+    step, train, dev = _losses(ask, case, 0.5, 0.0, epochs)
 
     def measured(mask=1.0):
         losses = [_loss(weights, x, y, mask)[0] for x, y in (parts[:2], parts[2:])]
@@ -360,14 +375,22 @@ def measures_in_evaluation_mode(answer, rng):
 @loop.check(
     points=2,
     hint="Every step must drop units, with a new mask each time.",
-    more="PyTorch: call model.train() at the start of every epoch, because model.eval() at its end "
-    "stays in force.",
+    more="PyTorch: call model.train() at the start of every epoch, because model.eval() at its end stays in force.",
 )
-def drops_in_every_step(answer, rng):
+def drops_in_every_step(ask, rng):
     """takes every step with dropout on, with a new mask and the right rate"""
     case, epochs, rate = _case(rng), 40, 0.125
     weights, x, y, _, _ = case
-    step, _, _ = _losses(answer, case, rate, 0.0, epochs)
+    step, _, _ = _losses(ask, case, rate, 0.0, epochs)
+
+    off = np.isclose(step, _loss(weights, x, y)[0], rtol=1e-5, atol=1e-6)
+    modes = {
+        "dropout never on": off.all(),
+        "never back to training": off[1:].all(),
+        "fixed mask": np.ptp(step) < 1e-7,
+    }
+    if any(modes.values()):
+        return judge(False, "another loss for another mask", f"losses {brief(step)}", modes)
 
     def typical(rate, count=200):
         """Return the mean loss, and whether the answer's is near it.
@@ -380,23 +403,17 @@ def drops_in_every_step(answer, rng):
         return np.mean(losses), near
 
     mean, near = typical(rate)
-    off = np.isclose(step, _loss(weights, x, y)[0], rtol=1e-5, atol=1e-6)
-    wrong = {
-        "dropout never on": off.all(),
-        "never back to training": off[1:].all(),
-        "fixed mask": np.ptp(step) < 1e-7,
-    }
-    passed = near and off.mean() < 0.5 and not any(wrong.values())
-    wrong["rate and keep swapped"] = not passed and typical(1 - rate)[1]
-    return judge(passed, f"losses around {mean:.3f}", f"losses {brief(step)}", wrong)
+    passed = near and off.mean() < 0.5
+    swapped = not passed and typical(1 - rate)[1]
+    shown = f"losses around {mean:.3f}", f"losses {brief(step)}"
+    return judge(passed, *shown, {"rate and keep swapped": swapped})
 
 
 @loop.check(
     points=2,
-    hint="At rate 0 the loop is plain gradient descent: one step on all training rows per epoch, "
-    "then both losses of the weights after the step.",
-    more="The loss of the step belongs to the weights before it, the two measured ones to those "
-    "after it. Plain SGD with learning rate lr on all four arrays.",
+    hint="At rate 0 the loop is plain gradient descent: one step on all training rows per epoch, then both losses of the weights after the step.",
+    more="The loss of the step belongs to the weights before it, the two measured ones to those after it. Plain SGD with learning rate lr on all four arrays.",
+    keeps_input=True,
 )
 def trains(ask, rng):
     """trains: at rate 0 it is plain gradient descent, measured after each step"""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from regbook.check import AnswerError, Chapter, Outcome, Wrong, brief, compare, outputs
+from regbook.arrays import softmax
+from regbook.exercise import AnswerError, Chapter, Failed, brief, compare, judge, outputs, vary
 
 chapter = Chapter("04_input_normalization")
 
@@ -17,387 +18,296 @@ def _table(rng, rows=9, columns=4):
 # --- fit_scaler ------------------------------------------------------------------------------
 
 
-@chapter.check(
+def _fit_scaler(
+    X, *, centre=np.mean, spread=np.std, gets_one=lambda X, std: np.ptp(X, axis=0) == 0
+):
+    std = spread(X, axis=0)
+    return centre(X, axis=0), np.where(gets_one(X, std), 1, std)
+
+
+def _centres_in_place(X):
+    mean, constant = X.mean(axis=0), np.ptp(X, axis=0) == 0
+    X -= mean
+    return mean, np.where(constant, 1, np.sqrt((X**2).mean(axis=0)))
+
+
+fit_scaler = chapter.exercise(
     "fit_scaler",
+    _fit_scaler,
+    mistakes={
+        "changes its input": _centres_in_place,
+        "order": lambda X: _fit_scaler(X)[::-1],
+        "per row": lambda X: (X.mean(axis=1), X.std(axis=1)),
+        "one for all": [
+            lambda X: (X.mean(), X.std()),
+            lambda X: (np.full(X.shape[1], X.mean()), np.full(X.shape[1], X.std())),
+        ],
+        "range": vary(_fit_scaler, centre=np.min, spread=np.ptp),
+        "not centred": lambda X: (X.mean(axis=0), np.sqrt((X**2).mean(axis=0))),
+        "median": vary(_fit_scaler, centre=np.median),
+        "variance": vary(_fit_scaler, spread=np.var),
+        "m minus 1": vary(_fit_scaler, spread=lambda X, axis: X.std(axis=axis, ddof=1)),
+        "zero": vary(_fit_scaler, gets_one=lambda X, std: False),
+        "all ones": vary(_fit_scaler, gets_one=lambda X, std: not std.all()),
+        "added to all": lambda X: (X.mean(axis=0), X.std(axis=0) + (np.ptp(X, axis=0) == 0).any()),
+        "no small std": vary(_fit_scaler, gets_one=lambda X, std: std < 1),
+        "rounding": vary(_fit_scaler, gets_one=lambda X, std: std == 0),
+        "tiny spread": vary(_fit_scaler, gets_one=lambda X, std: std < 1e-6),
+    },
+    hints={
+        "changes its input": "Your function writes into X, so whoever called it has lost the raw rows. Make a new array: X - mean does, X -= mean does not.",
+        "order": "The order is (mean, std).",
+        "per row": "You have one pair per row. A scaler describes columns: sum over the rows, axis 0.",
+        "one for all": "You have one mean for the whole table. Columns have different units: each needs its own.",
+        "range": "Minimum and range scale to [0, 1]. Standardizing takes the mean and the standard deviation.",
+        "not centred": "Your std is the root of the mean square. Subtract the mean before you square.",
+        "median": "You return the median. The first number is the mean.",
+        "variance": "You return the variance. The scaler divides by its root, the standard deviation.",
+        "m minus 1": "You divide by the number of rows minus 1, as torch.std and pandas do by default. Here, as in NumPy and in Keras, the division is by the number of rows.",
+        "zero": "The std of the constant column is 0, and the next step divides by it. Return 1 there.",
+        "all ones": "One constant column made all std 1. Decide column by column.",
+        "added to all": "You added 1 to every std. Replace the one that is 0 and keep the others.",
+        "no small std": "You replaced every std below 1. A column may vary by less than 1: only a constant one gets 1.",
+        "rounding": "The first column is constant, and rounding gives it a std of about 1e-17 that passes a test for zero. Compare the largest with the smallest value.",
+        "tiny spread": "The second column varies by about 1e-9. That is little and not nothing: it is not constant.",
+    },
+)
+
+
+@fit_scaler.check(
     points=2,
+    keeps_input=True,
     hint="Return one mean and one standard deviation per column, in this order.",
     more="X.mean(axis=0) and X.std(axis=0): axis 0 is the one that is summed away.",
 )
-def describes_every_column(answer, rng):
+def describes_every_column(ask, rng):
     """gives the mean and the standard deviation of every column"""
-    X = _table(rng)
-    mean, std = X.mean(axis=0), X.std(axis=0)
-    wrong = [
-        Wrong(
-            "variance",
-            (mean, std**2),
-            "You return the variance. The scaler divides by its root, the standard deviation.",
-        ),
-        Wrong(
-            "m minus 1",
-            (mean, X.std(axis=0, ddof=1)),
-            "You divide by the number of rows minus 1, as torch.std and pandas do by default. "
-            "Here, as in NumPy and in Keras, the division is by the number of rows.",
-        ),
-        Wrong("order", (std, mean), "The order is (mean, std)."),
-        Wrong(
-            "per row",
-            (X.mean(axis=1), X.std(axis=1)),
-            "You have one pair per row. A scaler describes columns: sum over the rows, axis 0.",
-        ),
-        Wrong(
-            "one for all",
-            (X.mean(), X.std()),
-            "You have one mean for the whole table. Columns have different units: each needs its own.",
-        ),
-        Wrong(
-            "one for all",
-            (np.full(4, X.mean()), np.full(4, X.std())),
-            "You have one mean for the whole table. Columns have different units: each needs its own.",
-        ),
-        Wrong(
-            "range",
-            (X.min(axis=0), np.ptp(X, axis=0)),
-            "Minimum and range scale to [0, 1]. Standardizing takes the mean and the standard deviation.",
-        ),
-        Wrong(
-            "not centred",
-            (mean, np.sqrt((X**2).mean(axis=0))),
-            "Your std is the root of the mean square. Subtract the mean before you square.",
-        ),
-        Wrong(
-            "median",
-            (np.median(X, axis=0), std),
-            "You return the median. The first number is the mean.",
-        ),
-    ]
-    return compare(answer(X), (mean, std), wrong)
+    return ask(_table(rng))
 
 
-@chapter.check(
-    "fit_scaler",
+@fit_scaler.check(
     points=2,
     hint="A constant column has std 1 and every other column keeps its own.",
     more="np.where(np.ptp(X, axis=0) > 0, X.std(axis=0), 1)",
 )
-def leaves_constant_columns_a_one(answer, rng):
+def leaves_constant_columns_a_one(ask, rng):
     """gives a constant column the std 1, and only that"""
     X = _table(rng, rows=7)
     X[:, 1] = rng.integers(-3, 4)
-    right = np.where(np.ptp(X, axis=0) > 0, X.std(axis=0), 1)
-    mean = X.mean(axis=0)
-    received = answer(X)
+    received = ask(X)
     if isinstance(received, tuple) and not all(np.isfinite(r).all() for r in received):
-        return Outcome(
-            False,
-            f"std {brief(right)}",
-            "NaN or infinity",
-            "zero",
-            "A constant column must not lead to NaN or infinity: its std is 1.",
-        )
-    wrong = [
-        Wrong(
-            "zero",
-            (mean, X.std(axis=0)),
-            "The std of the constant column is 0, and the next step divides by it. Return 1 there.",
-        ),
-        Wrong(
-            "all ones",
-            (mean, np.ones(4)),
-            "One constant column made all std 1. Decide column by column.",
-        ),
-        Wrong(
-            "added to all",
-            (mean, X.std(axis=0) + (np.ptp(X, axis=0) == 0).any()),
-            "You added 1 to every std. Replace the one that is 0 and keep the others.",
-        ),
-        Wrong(
-            "no small std",
-            (mean, np.maximum(X.std(axis=0), 1)),
-            "You replaced every std below 1. A column may vary by less than 1: only a constant one gets 1.",
-        ),
-    ]
-    return compare(received, (mean, right), wrong)
+        raise Failed("std 1 of the constant column", "NaN or infinity", "zero")
+    return received
 
 
-@chapter.check(
-    "fit_scaler",
+@fit_scaler.check(
     hint="Rounding leaves the std of some constant columns above 0, and some real spreads are tiny.",
     more="Decide by np.ptp(X, axis=0) > 0: the largest minus the smallest value of the column.",
 )
-def sees_through_rounding(answer, rng):
+def sees_through_rounding(ask, rng):
     """finds constant columns in spite of rounding, and keeps tiny spreads"""
     X = rng.normal(size=(300, 3))
     X[:, 0] = 0.1  # its computed deviation is 1e-17 and not 0
     X[:, 1] *= 2.0**-30
-    scale = 2.0**30  # compare has an absolute tolerance
-    mean, std = outputs(answer(X), (3,), (3,))
-    received = np.where([False, True, False], std * scale, std)
-    right = np.where([False, True, False], X.std(axis=0) * scale, X.std(axis=0))
-    right[0] = 1
-    computed = right.copy()
-    computed[0] = X[:, 0].std()
-    wrong = [
-        Wrong(
-            "rounding",
-            computed,
-            "The first column is constant, and rounding gives it a std of about 1e-17 that passes "
-            "a test for zero. Compare the largest with the smallest value.",
-        ),
-        Wrong(
-            "tiny spread",
-            np.array([1, scale, right[2]]),
-            "The second column varies by about 1e-9. That is little and not nothing: it is not constant.",
-        ),
-        Wrong(
-            "tiny spread",
-            np.array([computed[0], scale, right[2]]),
-            "The second column varies by about 1e-9. That is little and not nothing: it is not constant.",
-        ),
-    ]
-    outcome = compare(received, right, wrong)
-    return outcome if not outcome.passed else compare(mean, X.mean(axis=0))
+    mean, std = outputs(ask(X), (3,), (3,))
+    return mean, std * [1, 2.0**30, 1]  # the comparison would not see a difference of 1e-9
 
 
 # --- transform -------------------------------------------------------------------------------
 
 
-@chapter.check(
+def _transform(X, stats):
+    return (X - stats[0]) / stats[1]
+
+
+transform = chapter.exercise(
     "transform",
+    _transform,
+    mistakes={
+        "refitted": [
+            lambda X, stats: _transform(X, _fit_scaler(X)),
+            lambda X, stats: _transform(X, _fit_scaler(X)) * np.sqrt(1 - 1 / len(X)),  # m - 1
+        ],
+        "refitted mean": lambda X, stats: _transform(X, (X.mean(axis=0), stats[1])),
+        "variance": lambda X, stats: (X - stats[0]) / stats[1] ** 2,
+        "root": lambda X, stats: (X - stats[0]) / np.sqrt(stats[1]),
+        "not centred": lambda X, stats: X / stats[1],
+        "not scaled": lambda X, stats: X - stats[0],
+        "multiplied": lambda X, stats: (X - stats[0]) * stats[1],
+        "backwards": lambda X, stats: X * stats[1] + stats[0],
+        "order": lambda X, stats: _transform(X, stats[::-1]),
+        "parentheses": lambda X, stats: X - stats[0] / stats[1],
+        "in place": [
+            lambda X, stats: _transform(X, stats).astype(X.dtype),
+            lambda X, stats: ((X - stats[0]).astype(X.dtype) / stats[1]).astype(X.dtype),
+        ],
+    },
+    hints={
+        "refitted": "You computed the statistics anew from X. Use those in stats: they come from the training rows, and the model was trained with them. A single row, scaled by its own, comes out as zeros or NaN.",
+        "refitted mean": "You subtract the mean of X. Subtract the mean in stats.",
+        "variance": "You divided by the square of std. std is the standard deviation already.",
+        "root": "You took the root of std. It is the standard deviation already, not the variance.",
+        "not centred": "The mean is not subtracted.",
+        "not scaled": "The division by std is missing.",
+        "multiplied": "You multiplied by std. Divide by it.",
+        "backwards": "That is the way back, from scaled rows to raw ones.",
+        "order": "The order in stats is (mean, std).",
+        "parentheses": "The division comes first in your formula. Write (X - mean) / std.",
+        "in place": "You write the result into an array of whole numbers, X itself or one made like it: the decimals are cut off or NumPy refuses. Return a new array, as (X - mean) / std makes it; whoever called you still needs X.",
+    },
+)
+
+
+@transform.check(
     points=2,
     hint="Subtract the given mean and divide by the given std.",
     more="mean, std = stats; return (X - mean) / std",
 )
-def uses_the_given_statistics(answer, rng):
+def uses_the_given_statistics(ask, rng):
     """subtracts the given mean and divides by the given std"""
-    X, train = _table(rng, rows=6), _table(rng)
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    wrong = [
-        Wrong(
-            "refitted",
-            (X - X.mean(axis=0)) / X.std(axis=0),
-            "You computed the statistics anew from X. Use those in stats: they come from the "
-            "training rows, and the model was trained with them.",
-        ),
-        Wrong(
-            "refitted",
-            (X - X.mean(axis=0)) / X.std(axis=0, ddof=1),
-            "You computed the statistics anew from X. Use those in stats.",
-        ),
-        Wrong(
-            "refitted mean",
-            (X - X.mean(axis=0)) / std,
-            "You subtract the mean of X. Subtract the mean in stats.",
-        ),
-        Wrong(
-            "variance",
-            (X - mean) / std**2,
-            "You divided by the square of std. std is the standard deviation already.",
-        ),
-        Wrong(
-            "root",
-            (X - mean) / np.sqrt(std),
-            "You took the root of std. It is the standard deviation already, not the variance.",
-        ),
-        Wrong("not centred", X / std, "The mean is not subtracted."),
-        Wrong("not scaled", X - mean, "The division by std is missing."),
-        Wrong("multiplied", (X - mean) * std, "You multiplied by std. Divide by it."),
-        Wrong(
-            "backwards",
-            X * std + mean,
-            "That is the way back, from scaled rows to raw ones.",
-        ),
-        Wrong("order", (X - std) / mean, "The order in stats is (mean, std)."),
-        Wrong(
-            "parentheses",
-            X - mean / std,
-            "The division comes first in your formula. Write (X - mean) / std.",
-        ),
-    ]
-    return compare(answer(X, (mean, std)), (X - mean) / std, wrong)
+    return ask(_table(rng, rows=6), _fit_scaler(_table(rng)))
 
 
-@chapter.check(
-    "transform",
+@transform.check(
     hint="A single row is scaled like any other: by the statistics it is given.",
     more="No mean and no standard deviation of X may appear in your function.",
 )
-def scales_a_single_row(answer, rng):
+def scales_a_single_row(ask, rng):
     """scales a single row, which has no statistics of its own"""
-    train = _table(rng)
-    X, mean, std = _table(rng, rows=1), train.mean(axis=0), train.std(axis=0)
-    received = answer(X, (mean, std))
-    zeros = np.zeros(X.shape)
-    hint = (
-        "The row came out as zeros or NaN: it was scaled by its own mean and std. A single row is "
-        "its own mean. Use stats."
-    )
-    if received.shape == X.shape and not np.isfinite(received).all():
-        return Outcome(False, brief((X - mean) / std), "NaN", "single row", hint)
-    return compare(received, (X - mean) / std, [Wrong("single row", zeros, hint)])
+    received = ask(_table(rng, rows=1), _fit_scaler(_table(rng)))
+    if isinstance(received, np.ndarray) and np.isnan(received).any():
+        raise Failed("the scaled row", "NaN", "refitted")
+    return received
 
 
-@chapter.check(
-    "transform",
+@transform.check(
+    keeps_input=True,
     hint="Whole numbers become decimal ones when they are scaled. Make a new array for the result.",
     more="(X - mean) / std makes a new array. X -= mean and X[:] = ... write into the one you got.",
 )
-def leaves_whole_numbers_alone(answer, rng):
+def leaves_whole_numbers_alone(ask, rng):
     """scales whole numbers without writing into X"""
     X = rng.integers(-9, 10, size=(5, 3))
-    mean, std = rng.normal(size=3), rng.uniform(2, 4, size=3)
-    right = (X - mean) / std
-    hint = (
-        "You write the result into X, which holds whole numbers here: the decimals are cut off or "
-        "NumPy refuses. Return a new array; whoever called you still needs X."
-    )
+    stats = rng.normal(size=3), rng.uniform(2, 4, size=3)
     try:
-        received = answer(X, (mean, std))
+        scaled = ask(X, stats)
     except AnswerError as error:
         if "cast" not in str(error):
             raise
-        return Outcome(False, brief(right), "none", "in place", hint)
-    halfway = np.trunc(np.trunc(X - mean) / std)
-    return compare(
-        received,
-        right,
-        [Wrong("in place", np.trunc(right), hint), Wrong("in place", halfway, hint)],
-    )
+        raise Failed("scaled rows", "none", "in place") from error
+    return {"whole numbers": scaled, "the same as decimal numbers": ask(X.astype(float), stats)}
 
 
 # --- condition_number ------------------------------------------------------------------------
 
 
-@chapter.check(
+def _condition(
+    X, *, ratio=lambda s: s[-1] / s[0], singular=lambda X, s: np.linalg.matrix_rank(X) < X.shape[1]
+):
+    s = np.linalg.eigvalsh(X.T @ X / len(X))
+    return np.inf if singular(X, s) else ratio(s)
+
+
+condition_number = chapter.exercise(
     "condition_number",
+    _condition,
+    mistakes={
+        "singular values": vary(_condition, ratio=lambda s: np.sqrt(s[-1] / s[0])),
+        "squared twice": vary(_condition, ratio=lambda s: (s[-1] / s[0]) ** 2),
+        "upside down": lambda X: 1 / _condition(X),
+        "variances": [
+            lambda X: X.var(axis=0).max() / X.var(axis=0).min(),
+            lambda X: (X**2).mean(axis=0).max() / (X**2).mean(axis=0).min(),
+        ],
+        "centred": lambda X: _condition(X - X.mean(axis=0)),
+        "standardized": lambda X: _condition(_transform(X, _fit_scaler(X))),
+        "with ones": lambda X: _condition(np.column_stack([X, np.ones(len(X))])),
+        "largest": vary(_condition, ratio=lambda s: s[-1]),
+        "difference": vary(_condition, ratio=np.ptp),
+        "rows": lambda X: _condition(X.T),
+        "rounding": vary(_condition, singular=lambda X, s: False),
+        "bound": vary(_condition, singular=lambda X, s: s[0] < 1e-10),
+    },
+    hints={
+        "singular values": "That is the ratio of the singular values of X. The eigenvalues of X'X are their squares.",
+        "squared twice": "You squared once too often: the eigenvalues of X'X are not squared again.",
+        "upside down": "You divided the smallest by the largest.",
+        "variances": "You compared the variances of the columns, or the diagonal of X'X. They know nothing of correlations; the eigenvalues do.",
+        "centred": "You took the covariance matrix, which subtracts the means. Gradient descent meets X'X / m, means included.",
+        "standardized": "You standardized first. The question is how bad X is as it stands.",
+        "with ones": "You added a column of ones. Take X as it is.",
+        "largest": "That is the largest eigenvalue. Divide by the smallest.",
+        "difference": "You subtracted. Divide.",
+        "rows": "You took X X', a matrix of the rows. With more rows than columns it is singular. Take X'X.",
+        "rounding": "Rounding leaves the smallest eigenvalue a little away from 0, on either side, so that the ratio is huge or negative. Ask for the rank first.",
+        "bound": "You call a small eigenvalue zero. Small compared to what? Multiplying X by a factor must not change the answer: use the rank.",
+    },
+)
+
+
+@condition_number.check(
     points=3,
     hint="Divide the largest eigenvalue of X.T @ X / m by the smallest.",
     more="s = np.linalg.eigvalsh(X.T @ X / len(X)); return s[-1] / s[0]",
 )
-def is_the_ratio_of_the_eigenvalues(answer, rng):
+def is_the_ratio_of_the_eigenvalues(ask, rng):
     """is the largest eigenvalue of X'X / m divided by the smallest"""
-    X = rng.normal(size=(9, 3)) * [1, 1.7, 2.5] + rng.uniform(0.5, 1.5, size=3)
-    m = len(X)
-
-    def ratio(matrix):
-        s = np.linalg.eigvalsh(matrix)
-        return s[-1] / s[0]
-
-    right = ratio(X.T @ X / m)
-    s = np.linalg.eigvalsh(X.T @ X / m)
-    ones = np.column_stack([X, np.ones(m)])
-    z = (X - X.mean(axis=0)) / X.std(axis=0)
-    variances, squares = X.var(axis=0), (X**2).mean(axis=0)
-    wrong = [
-        Wrong(
-            "singular values",
-            np.sqrt(right),
-            "That is the ratio of the singular values of X. The eigenvalues of X'X are their squares.",
-        ),
-        Wrong(
-            "squared twice",
-            right**2,
-            "You squared once too often: the eigenvalues of X'X are not squared again.",
-        ),
-        Wrong("upside down", 1 / right, "You divided the smallest by the largest."),
-        Wrong(
-            "variances",
-            variances.max() / variances.min(),
-            "You compared the variances of the columns. They know nothing of correlations and "
-            "means; the eigenvalues do.",
-        ),
-        Wrong(
-            "variances",
-            squares.max() / squares.min(),
-            "You compared the diagonal of X'X. It knows nothing of correlations; the eigenvalues do.",
-        ),
-        Wrong(
-            "centred",
-            ratio(np.cov(X.T)),
-            "You took the covariance matrix, which subtracts the means. Gradient descent meets "
-            "X'X / m, means included.",
-        ),
-        Wrong(
-            "standardized",
-            ratio(z.T @ z),
-            "You standardized first. The question is how bad X is as it stands.",
-        ),
-        Wrong(
-            "with ones",
-            ratio(ones.T @ ones),
-            "You added a column of ones. Take X as it is.",
-        ),
-        Wrong("largest", s[-1], "That is the largest eigenvalue. Divide by the smallest."),
-        Wrong("difference", s[-1] - s[0], "You subtracted. Divide."),
-        Wrong(
-            "rows",
-            np.inf,
-            "You took X X', a matrix of the rows. With more rows than columns it is singular. Take X'X.",
-        ),
-    ]
-    return compare(answer(X), right, wrong)
+    return ask(rng.normal(size=(9, 3)) * [1, 1.7, 2.5] + rng.uniform(0.5, 1.5, size=3))
 
 
-@chapter.check(
-    "condition_number",
+@condition_number.check(
     hint="A common factor multiplies every eigenvalue, so their ratio stays.",
     more="The factor 1 / m does not matter either, as long as you divide two eigenvalues.",
 )
-def ignores_a_common_factor(answer, rng):
+def ignores_a_common_factor(ask, rng):
     """stays the same when all inputs are multiplied by 10, and is 1 at best"""
     X = rng.normal(size=(12, 4))
-    once, ten = answer(X), answer(10 * X)
-    outcome = compare(ten, once)
-    if not outcome.passed:
-        return outcome
-    q = np.linalg.qr(rng.normal(size=(7, 3)))[0]
-    return compare(answer(5 * q), 1.0)
+    once, ten = (outputs(ask(factor * X), ())[0] for factor in (1, 10))
+    at_best = 5 * np.linalg.qr(rng.normal(size=(7, 3)))[0]
+    return {"that of 10 X divided by that of X": ten / once, "at best": ask(at_best)}
 
 
-@chapter.check(
-    "condition_number",
+@condition_number.check(
     points=2,
     hint="Dependent columns have an eigenvalue of 0, up to rounding: return np.inf.",
     more="if np.linalg.matrix_rank(X) < X.shape[1]: return np.inf",
 )
-def is_infinite_for_dependent_columns(answer, rng):
+def is_infinite_for_dependent_columns(ask, rng):
     """is infinity when the columns are linearly dependent, and only then"""
     X = rng.normal(size=(9, 3))
-    X = np.column_stack([X, X @ rng.normal(size=3)])
-    received = answer(X)
-    hint = (
-        "Rounding leaves the smallest eigenvalue a little away from 0, on either side, so that the "
-        "ratio is huge or negative. Ask for the rank first."
-    )
-    if np.ndim(received) == 0 and not isinstance(received, (str, tuple, dict)):
-        value = float(received)
-        if value != np.inf and not abs(value) < 1e6:
-            return Outcome(False, "inf", brief(received), "rounding", hint)
-    outcome = compare(received, np.inf)
-    if not outcome.passed:
-        return outcome
+    received = ask(np.column_stack([X, X @ rng.normal(size=3)]))
+    if not compare(received, np.inf).passed:
+        number = isinstance(received, np.ndarray) and received.ndim == 0
+        huge_or_negative = number and not 0 <= received < 1e6
+        raise Failed("inf", brief(received), "rounding" if huge_or_negative else "")
     # Independent columns, badly scaled: a bound on the eigenvalue would call them dependent.
     q = np.linalg.qr(rng.normal(size=(9, 2)))[0]
-    return compare(
-        answer(q * [1e-4, 1e-7]),
-        1e6,
-        [
-            Wrong(
-                "bound",
-                np.inf,
-                "You call a small eigenvalue zero. Small compared to what? Multiplying X by a "
-                "factor must not change the answer: use the rank.",
-            )
-        ],
-    )
+    return ask(q * [1e-4, 1e-7])
 
 
 # --- build_scaled_model ----------------------------------------------------------------------
 
-
-def _softmax(logits):
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+build_scaled_model = chapter.exercise(
+    "build_scaled_model",
+    hints={
+        "softmax": "Your model returns probabilities. Return logits: no softmax in the last layer.",
+        "unscaled": "The model learns from raw inputs: the scaler is missing in front of the dense layer.",
+        "m minus 1": "torch.std divides by the number of rows minus 1. Pass correction=0.",
+        "variance": "You divide by the variance. Divide by its root, the standard deviation.",
+        "std as variance": "You divide by the root of the standard deviation: Keras's Normalization(variance=...) wants the variance and takes the root itself.",
+        "not centred": "The mean is not subtracted.",
+        "not divided": "The division by the standard deviation is missing.",
+        "one for all": "You scale by one mean for the whole table. Keras: axis=-1; PyTorch: dim=0.",
+        "batch-norm epsilon": "Your layer adds an epsilon to the variance, as batch normalization does. Divide by the standard deviation itself.",
+        "trained statistics": "Training moves your mean and std. They are statistics, not weights: use register_buffer in place of nn.Parameter, or Normalization in Keras.",
+        "no bias": "The dense layer has no bias.",
+        "untrained": "One training step did not change the logits: does the optimizer hold the model's parameters, with the learning rate lr?",
+        "rate 0.001": "The learning rate is 0.001: pass lr.",
+        "rate 0.01": "The learning rate is 0.01: pass lr.",
+        "own statistics": "The logits of a row change with the rows beside it: your layer computes the statistics of the batch. Fit them once on X_train and reuse them.",
+        "batch statistics in training": "In training mode your layer scales by the batch's own statistics, as batch normalization does. The scaler does the same in both modes.",
+    },
+)
 
 
 def _case(rng):
@@ -407,223 +317,192 @@ def _case(rng):
     return X, new, rng.integers(0, 3, size=10), rng.uniform(0.2, 0.4)
 
 
-def _logits(handle, x):
-    (logits,) = outputs(handle.predict(x), (len(x), 3))
-    return logits.astype(float)
+def _logits(handle, x, **mode):
+    return outputs(handle.predict(x, **mode), (len(x), 3))[0].astype(float)
 
 
-@chapter.check(
-    "build_scaled_model",
-    points=3,
-    hint="One step changes the logits as in a linear model of the scaled inputs, with plain SGD.",
-    more="Scale by X_train.mean(axis=0) and X_train.std(axis=0), then Dense or Linear with a bias; "
-    "cross-entropy of logits, SGD(lr).",
-)
-def learns_from_scaled_inputs(answer, rng):
-    """moves the logits of new raw rows as a linear model of the scaled inputs does"""
-    X, new, y, lr = _case(rng)
-    handle = answer.model(X, 3, lr)
-    before, start = _logits(handle, new), _logits(handle, X)
+def _after_moving_the_statistics(X, new, start, error, lr):
+    """Return the logits of the new rows after a step that trains mean and std as well."""
     mean, std = X.mean(axis=0), X.std(axis=0)
-    if np.allclose(start.sum(axis=1), 1, atol=1e-4) and (start >= 0).all():
-        return Outcome(
-            False,
-            "logits",
-            "rows that sum to 1",
-            "softmax",
-            "Your model returns probabilities. Return logits: no softmax in the last layer.",
-        )
-    error = (_softmax(start) - np.eye(3)[y]) / len(X)
-    handle.train_step(X, y)
-    received = _logits(handle, new)
-
-    def after(centre, scale, rate=lr, bias=1.0):
-        z, z_new = (X - centre) / scale, (new - centre) / scale
-        return before - rate * (z_new @ z.T + bias) @ error
-
-    # What training would do to the statistics too. With W and b from the logits, which are affine:
     z = (X - mean) / std
+    # The logits are affine in z: that gives the weights W and b.
     affine = np.linalg.lstsq(np.column_stack([z, np.ones(len(z))]), start, rcond=None)[0]
     W, b = affine[:-1], affine[-1]
     dz = error @ W.T
-    moved_mean, moved_std = mean + lr * dz.sum(axis=0) / std, std + lr * (dz * z).sum(axis=0) / std
-    moved = (new - moved_mean) / moved_std @ (W - lr * z.T @ error) + b - lr * error.sum(axis=0)
-    wrong = [
-        Wrong(
-            "unscaled",
-            after(0, 1),
-            "The model learns from raw inputs: the scaler is missing in front of the dense layer.",
-        ),
-        Wrong(
-            "m minus 1",
-            after(mean, X.std(axis=0, ddof=1)),
-            "torch.std divides by the number of rows minus 1. Pass correction=0.",
-        ),
-        Wrong(
-            "variance",
-            after(mean, std**2),
-            "You divide by the variance. Divide by its root, the standard deviation.",
-        ),
-        Wrong(
-            "std as variance",
-            after(mean, np.sqrt(std)),
-            "You divide by the root of the standard deviation: Keras's Normalization(variance=...) "
-            "wants the variance and takes the root itself.",
-        ),
-        Wrong("not centred", after(0, std), "The mean is not subtracted."),
-        Wrong("not divided", after(mean, 1), "The division by the standard deviation is missing."),
-        Wrong(
-            "one for all",
-            after(X.mean(), X.std()),
-            "You scale by one mean for the whole table. Keras: axis=-1; PyTorch: dim=0.",
-        ),
-        Wrong(
-            "batch-norm epsilon",
-            after(mean, np.sqrt(std**2 + 1e-3)),
-            "Your layer adds an epsilon to the variance, as batch normalization does. Divide by the "
-            "standard deviation itself.",
-        ),
-        Wrong(
-            "trained statistics",
-            moved,
-            "Training moves your mean and std. They are statistics, not weights: use "
-            "register_buffer in place of nn.Parameter, or Normalization in Keras.",
-        ),
-        Wrong("no bias", after(mean, std, bias=0.0), "The dense layer has no bias."),
-        Wrong(
-            "untrained",
-            before,
-            "One training step did not change the logits: does the optimizer hold the model's "
-            "parameters, with the learning rate lr?",
-        ),
-        Wrong("rate", after(mean, std, rate=1e-3), "The learning rate is 0.001: pass lr."),
-        Wrong("rate", after(mean, std, rate=1e-2), "The learning rate is 0.01: pass lr."),
-    ]
-    return compare(received, after(mean, std), wrong)
+    mean, std = mean + lr * dz.sum(axis=0) / std, std + lr * (dz * z).sum(axis=0) / std
+    return (new - mean) / std @ (W - lr * z.T @ error) + b - lr * error.sum(axis=0)
 
 
-@chapter.check(
-    "build_scaled_model",
+@build_scaled_model.check(
+    points=3,
+    hint="One step changes the logits as in a linear model of the scaled inputs, with plain SGD.",
+    more="Scale by X_train.mean(axis=0) and X_train.std(axis=0), then Dense or Linear with a bias; cross-entropy of logits, SGD(lr).",
+)
+def learns_from_scaled_inputs(ask, rng):
+    """moves the logits of new raw rows as a linear model of the scaled inputs does"""
+    X, new, y, lr = _case(rng)
+    handle = ask.model(X, 3, lr)
+    before, start = _logits(handle, new), _logits(handle, X)
+    if np.allclose(start.sum(axis=1), 1, atol=1e-4) and (start >= 0).all():
+        raise Failed("logits", "rows that sum to 1", "softmax")
+    handle.train_step(X, y)
+    error = (softmax(start) - np.eye(3)[y]) / len(X)
+    mean, std = X.mean(axis=0), X.std(axis=0)
+
+    def change(centre=mean, scale=std, rate=lr, bias=1.0):
+        z, z_new = (X - centre) / scale, (new - centre) / scale
+        return -rate * (z_new @ z.T + bias) @ error
+
+    wrong = {
+        "unscaled": change(0, 1),
+        "m minus 1": change(scale=X.std(axis=0, ddof=1)),
+        "variance": change(scale=std**2),
+        "std as variance": change(scale=np.sqrt(std)),
+        "not centred": change(centre=0),
+        "not divided": change(scale=1),
+        "one for all": change(X.mean(), X.std()),
+        "batch-norm epsilon": change(scale=np.sqrt(std**2 + 1e-3)),
+        "trained statistics": _after_moving_the_statistics(X, new, start, error, lr) - before,
+        "no bias": change(bias=0.0),
+        "untrained": change(rate=0.0),
+        "rate 0.001": change(rate=0.001),
+        "rate 0.01": change(rate=0.01),
+    }
+    return compare(_logits(handle, new) - before, change(), wrong)
+
+
+@build_scaled_model.check(
     points=2,
     hint="The logits of a row depend on that row alone, in training and in evaluation.",
     more="Compute the statistics once, from X_train, before the model is built.",
 )
-def scales_every_row_alike(answer, rng):
+def scales_every_row_alike(ask, rng):
     """gives a row the same logits alone, in a batch, and in training mode"""
     X, new, _, lr = _case(rng)
-    handle = answer.model(X, 3, lr)
+    handle = ask.model(X, 3, lr)
     together = _logits(handle, new)
     alone = np.concatenate([handle.predict(new[i : i + 1]) for i in range(len(new))])
-    hint = (
-        "The logits of a row change with the rows beside it: your layer computes the statistics of "
-        "the batch. Fit them once on X_train and reuse them."
-    )
-    if not np.isfinite(alone).all():
-        return Outcome(False, brief(together), "NaN", "own statistics", hint)
-    outcome = compare(alone, together)
-    if not outcome.passed:
-        return Outcome(False, outcome.expected, outcome.received, "own statistics", hint)
-    (training,) = outputs(handle.predict(new, training=True), (len(new), 3))
-    outcome = compare(training, together)
-    if not outcome.passed:
-        return Outcome(
-            False,
-            outcome.expected,
-            outcome.received,
-            "batch statistics in training",
-            "In training mode your layer scales by the batch's own statistics, as batch "
-            "normalization does. The scaler does the same in both modes.",
-        )
-    return outcome
+    outcome, mistake = compare(alone, together), "own statistics"
+    if outcome.passed:
+        training = _logits(handle, new, training=True)
+        outcome, mistake = compare(training, together), "batch statistics in training"
+    return judge(outcome.passed, outcome.expected, outcome.received, {mistake: True})
 
 
 # --- diagnose_scaling ------------------------------------------------------------------------
 
-_HINTS = {
+
+def _standardized(X, by, axis=0):
+    return (X - by.mean(axis=axis, keepdims=True)) / by.std(axis=axis, keepdims=True)
+
+
+# What each pipeline makes of the test rows.
+SENT = {
+    "right": lambda train, test: _standardized(test, train),
+    "unscaled": lambda train, test: test,
+    "own statistics": lambda train, test: _standardized(test, test),
+    "all rows": lambda train, test: _standardized(test, np.concatenate([train, test])),
+    "per row": lambda train, test: _standardized(test, test, axis=1),
+    "variance": lambda train, test: (test - train.mean(axis=0)) / train.var(axis=0),
+}
+
+
+def _diagnose(X_train, X_test, Z_test):
+    tables = ((name, sent(X_train, X_test)) for name, sent in SENT.items())
+    return next(name for name, Z in tables if np.abs(Z - Z_test).max() < 1e-6)
+
+
+def _taking(taken):
+    """Return an answer that takes pipelines for others: {truth: other}."""
+
+    def answer(*tables):
+        found = _diagnose(*tables)
+        return taken.get(found, found)
+
+    return answer
+
+
+TAKEN = {
+    ("unscaled", "right"): "Z_test equals X_test: nothing was scaled.",
+    (
+        "own statistics",
+        "right",
+    ): "Mean 0 and standard deviation 1 over the test rows are the mark of their own statistics, not of a working scaler. Training statistics give other numbers.",
     ("right", "unscaled"): "Z_test is not X_test: the rows were scaled.",
-    ("right", "own statistics"): "The moments of Z_test are close to 0 and 1 and not exactly so. "
-    "Compute what the test rows' own statistics would give, and compare.",
+    (
+        "right",
+        "own statistics",
+    ): "The moments of Z_test are close to 0 and 1 and not exactly so. Compute what the test rows' own statistics would give, and compare.",
     ("right", "all rows"): "Test rows shift the joint mean. Compare with both and see which fits.",
     ("right", "per row"): "The rows of Z_test do not have mean 0 and standard deviation 1.",
     ("right", "variance"): "The division is by the standard deviation here. Compare the values.",
-    ("unscaled", "right"): "Z_test equals X_test: nothing was scaled.",
-    ("own statistics", "right"): "Mean 0 and standard deviation 1 over the test rows are the mark "
-    "of their own statistics, not of a working scaler. Training statistics give other numbers.",
     ("own statistics", "all rows"): "The training rows play no part in Z_test.",
     ("all rows", "right"): "Close, but not the training statistics: the test rows took part.",
     ("all rows", "own statistics"): "The training rows took part too.",
-    ("per row", "right"): "Every row of Z_test has mean 0 and standard deviation 1 over its own "
-    "columns. A scaler works column by column.",
+    (
+        "per row",
+        "right",
+    ): "Every row of Z_test has mean 0 and standard deviation 1 over its own columns. A scaler works column by column.",
     ("per row", "unscaled"): "Z_test is not X_test. Look at the mean of each row.",
-    ("per row", "own statistics"): "Own statistics of the columns would give each column mean 0. "
-    "Here each row has it.",
+    (
+        "per row",
+        "own statistics",
+    ): "Own statistics of the columns would give each column mean 0. Here each row has it.",
     ("variance", "right"): "The mean is right, the division is not: check the standard deviation.",
     ("variance", "own statistics"): "Compare the values: the mean is that of the training rows.",
 }
 
+diagnose_scaling = chapter.exercise(
+    "diagnose_scaling",
+    _diagnose,
+    mistakes={f"{truth} taken for {other}": _taking({truth: other}) for truth, other in TAKEN}
+    | {
+        "own statistics taken for right": [
+            _taking({"own statistics": "right"}),
+            _taking({"own statistics": "right", "right": "own statistics"}),
+        ]
+    },
+    hints={f"{truth} taken for {other}": hint for (truth, other), hint in TAKEN.items()},
+)
 
-def _sent(X_train, X_test):
-    """Return what each pipeline makes of the test rows."""
-    both = np.concatenate([X_train, X_test])
-    row_mean, row_std = X_test.mean(axis=1, keepdims=True), X_test.std(axis=1, keepdims=True)
-    return {
-        "right": (X_test - X_train.mean(axis=0)) / X_train.std(axis=0),
-        "unscaled": X_test.copy(),
-        "own statistics": (X_test - X_test.mean(axis=0)) / X_test.std(axis=0),
-        "all rows": (X_test - both.mean(axis=0)) / both.std(axis=0),
-        "per row": (X_test - row_mean) / row_std,
-        "variance": (X_test - X_train.mean(axis=0)) / X_train.var(axis=0),
-    }
 
-
-def _diagnosed(answer, rng, names):
-    """Ask for several diagnoses in random order; name the first confusion."""
+def _diagnoses(ask, rng, names):
+    """Ask for a diagnosis of each pipeline, in random order."""
+    found = []
     for name in rng.permutation(names):
-        name = str(name)
         spread = rng.uniform(2, 6, size=4)
         X_train = rng.uniform(-9, 9, size=4) + spread * rng.normal(size=(rng.integers(20, 40), 4))
         X_test = X_train.mean(axis=0) + spread * rng.normal(0.5, 1, size=(rng.integers(6, 12), 4))
         noise = 1e-9 * rng.normal(size=X_test.shape)
-        received = answer(X_train, X_test, _sent(X_train, X_test)[name] + noise)
-        wrong = [
-            Wrong(f"{name} taken for {other}", other, hint)
-            for (truth, other), hint in _HINTS.items()
-            if truth == name
-        ]
-        outcome = compare(received, name, wrong)
-        if not outcome.passed:
-            return outcome
-    return outcome
+        found.append(ask(X_train, X_test, SENT[name](X_train, X_test) + noise))
+    return tuple(found)
 
 
-@chapter.check(
-    "diagnose_scaling",
+@diagnose_scaling.check(
     points=2,
     hint="Compute what the training statistics would give, and what none at all would give.",
     more='"right": (X_test - X_train.mean(axis=0)) / X_train.std(axis=0); "unscaled": X_test.',
 )
-def knows_a_working_scaler(answer, rng):
+def knows_a_working_scaler(ask, rng):
     """tells a working scaler from none"""
-    return _diagnosed(answer, rng, ["right", "unscaled"])
+    return _diagnoses(ask, rng, ["right", "unscaled"])
 
 
-@chapter.check(
-    "diagnose_scaling",
+@diagnose_scaling.check(
     points=2,
     hint="Own statistics, joint statistics and training statistics give three different tables.",
     more="Compute each of the three candidates and compare it with Z_test.",
 )
-def knows_whose_statistics(answer, rng):
+def knows_whose_statistics(ask, rng):
     """says whose statistics were used: the test rows' own, or those of all rows"""
-    return _diagnosed(answer, rng, ["own statistics", "all rows"])
+    return _diagnoses(ask, rng, ["own statistics", "all rows"])
 
 
-@chapter.check(
-    "diagnose_scaling",
+@diagnose_scaling.check(
     points=2,
     hint="Look along the rows, and at what the deviations are divided by.",
     more='"per row": mean and std over axis 1. "variance": X_train.var(axis=0) in the denominator.',
 )
-def knows_a_wrong_formula(answer, rng):
+def knows_a_wrong_formula(ask, rng):
     """finds the wrong axis and the missing root"""
-    return _diagnosed(answer, rng, ["per row", "variance"])
+    return _diagnoses(ask, rng, ["per row", "variance"])

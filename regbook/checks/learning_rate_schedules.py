@@ -1,5 +1,7 @@
 """Checks of chapter 14, Learning-rate schedules."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from regbook.arrays import softmax
@@ -136,7 +138,8 @@ def _cosine(
 
 
 def _scaled_wave(step, total, max_lr, warmup, min_lr):
-    return _wave(max_lr, min_lr, min(step / total, 1)) * min(step / warmup, 1)
+    rise = min(step / warmup, 1) if warmup else 1
+    return rise * _wave(max_lr, min_lr, min(step / total, 1))
 
 
 def _restarts(step, total, max_lr, warmup, min_lr):
@@ -259,62 +262,65 @@ def _plateau(
     cooldown,
     min_lr,
     *,
-    late=0,
-    extra=0,
-    reset=True,
-    to_best=True,
-    strict=True,
-    track=False,
-    after=False,
+    improves=lambda loss, best, previous, min_delta: loss + min_delta < best,
+    reduced=lambda lr, factor, min_lr: max(lr * factor, min_lr),
+    resets=True,
     forgets=False,
+    tracks=False,
     blind=False,
-    skips=False,
 ):
     """Return the rates of the rule, or of a variant of it."""
-    best, wait, rest, rates, previous = losses[0], 0, 0, [lr], losses[0]
-    for loss in losses[1:]:
+    best, wait, rest, rates = losses[0], 0, 0, [lr]
+    for previous, loss in pairwise(losses):
         rates.append(lr)
         rest -= 1
-        target = best if to_best else previous
-        better = loss + min_delta < target or (not strict and loss + min_delta <= target)
-        previous = loss
-        if better and not (blind and rest > 0):
+        if improves(loss, best, previous, min_delta) and not (blind and rest > 0):
             best, wait = loss, 0
         elif rest <= 0:
             wait += 1
-            if wait >= patience + late:
-                lr = lr if skips and lr * factor < min_lr else max(lr * factor, min_lr)
-                rest, wait = cooldown + extra, 0 if reset else wait
+            if wait >= patience:
+                lr, rest = reduced(lr, factor, min_lr), cooldown
+                wait = 0 if resets else wait
                 best = loss if forgets else best
-        if track:
-            best = min(best, loss)
-        if after:
-            rates[-1] = lr
+        best = min(best, loss) if tracks else best
     return np.array(rates)
+
+
+def _skipping(lr, factor, min_lr):
+    return lr if lr * factor < min_lr else lr * factor
+
+
+def _same_epoch(losses, *rest):
+    return _plateau(np.append(losses, losses[-1]), *rest)[1:]
 
 
 reduce_on_plateau = chapter.exercise(
     "reduce_on_plateau",
     _plateau,
     mistakes={
-        "one-late": vary(_plateau, late=1),
-        "one-early": vary(_plateau, late=-1),
-        "no-reset": vary(_plateau, reset=False),
-        "previous-loss": vary(_plateau, to_best=False),
-        "same-epoch": vary(_plateau, after=True),
+        "one-late": vary(_plateau, patience=lambda patience: patience + 1),
+        "one-early": vary(_plateau, patience=lambda patience: patience - 1),
+        "no-reset": vary(_plateau, resets=False),
+        "previous-loss": [
+            vary(_plateau, improves=lambda loss, best, previous, delta: loss + delta < previous),
+            vary(_plateau, improves=lambda loss, best, previous, delta: loss <= previous),
+        ],
+        "same-epoch": _same_epoch,
         "forgets-best": vary(_plateau, forgets=True),
         "every-epoch": vary(_plateau, patience=1),
         "constant": vary(_plateau, factor=1.0, min_lr=0.0),
         "no-min-delta": vary(_plateau, min_delta=0.0),
         "delta-sign": vary(_plateau, min_delta=lambda delta: -delta),
-        "tracks-minimum": vary(_plateau, track=True),
-        "equal-improves": vary(_plateau, strict=False),
+        "tracks-minimum": vary(_plateau, tracks=True),
+        "equal-improves": vary(
+            _plateau, improves=lambda loss, best, previous, delta: loss + delta <= best
+        ),
         "no-cooldown": vary(_plateau, cooldown=0),
-        "cooldown-long": vary(_plateau, extra=1),
-        "cooldown-short": vary(_plateau, extra=-1),
+        "cooldown-long": vary(_plateau, cooldown=lambda cooldown: cooldown + 1),
+        "cooldown-short": vary(_plateau, cooldown=lambda cooldown: cooldown - 1),
         "blind-cooldown": vary(_plateau, blind=True),
         "no-min-lr": vary(_plateau, min_lr=0.0),
-        "skips-last": vary(_plateau, skips=True),
+        "skips-last": vary(_plateau, reduced=_skipping),
     },
     hints={
         "one-late": "You reduce one epoch late: reduce when the count reaches patience. (PyTorch's patience is one smaller.)",
@@ -485,6 +491,7 @@ def follows_the_rates(ask, rng):
 @train_with_schedule.check(
     hint="With one rate in every step it is plain SGD with momentum.",
     more="Check the mean cross-entropy, the mini-batches order[t], and both updates.",
+    keeps_input=True,
 )
 def is_sgd_at_a_constant_rate(ask, rng):
     """is plain SGD with momentum when all rates are equal"""
@@ -579,11 +586,16 @@ def _smooth(rng, first, last, epochs=13):
 def knows_a_rate_that_is_too_large(ask, rng):
     """calls a run that blew up, or that keeps jumping, too large"""
     reference = rng.uniform(0.2, 0.3)
-    nan, overflow, bouncing = (_smooth(rng, 2.3, 1.2) for _ in range(3))
+    nan, overflow, jumping = (_smooth(rng, 2.3, 1.2) for _ in range(3))
     nan[5:], overflow[1:3] = np.nan, np.inf
     overflow[-1] = reference
-    bouncing[[2, 4, 7, 9, 11]] += 1.0  # 5 rises in 12
-    return tuple(ask(loss, np.full(13, 0.5), reference) for loss in (nan, overflow, bouncing))
+    jumping[[2, 4, 7, 9, 11]] += 1.0
+    cases = {
+        "NaN from the middle on": nan,
+        "infinite for two epochs, then down to the reference": overflow,
+        "a loss that rises in 5 of 12 epochs": jumping,
+    }
+    return {case: ask(loss, np.full(13, 0.5), reference) for case, loss in cases.items()}
 
 
 @diagnose_rate.check(
@@ -598,8 +610,12 @@ def knows_a_fine_run(ask, rng):
     better, close, above = (_smooth(rng, 2.3, k * reference) for k in (0.7, 1.07, 1.3))
     jumping = better.copy()
     jumping[[2, 4, 6, 8, 10]] += 1.0
-    cases = [(better, decay), (close, decay), (jumping, np.full(13, 0.5)), (above, decay)]
-    return tuple(ask(loss, rates, reference) for loss, rates in cases)
+    return {
+        "0.7 times the reference, with a decay": ask(better, decay, reference),
+        "1.07 times the reference, with a decay": ask(close, decay, reference),
+        "0.7 times the reference, with jumps": ask(jumping, np.full(13, 0.5), reference),
+        "1.3 times the reference, with a decay": ask(above, decay, reference),
+    }
 
 
 @diagnose_rate.check(
@@ -611,11 +627,19 @@ def tells_early_decay_from_small(ask, rng):
     """tells a decay that came too early from a rate that was always too small"""
     reference = rng.uniform(0.2, 0.3)
     loss, few = _smooth(rng, 2.3, 1.5), _smooth(rng, 2.3, 1.5)
-    few[[3, 6, 9]] = few[[2, 5, 8]] + 0.01  # 3 rises in 12
+    few[[3, 6, 9]] = few[[2, 5, 8]] + 0.01
     peak = rng.uniform(0.4, 0.6)
-    constant, dropped = np.full(13, peak / 20), np.array([peak] * 12 + [peak / 10.5])
-    almost = np.array([peak] * 4 + [peak / 20] * 8 + [peak / 9.5])
-    warm_decay = np.concatenate([[peak / 50, peak / 20, peak], np.full(10, peak / 30)])
-    warm_constant = np.concatenate([[peak / 50, peak / 20], np.full(11, peak)])
-    schedules = (constant, dropped, almost, warm_decay, warm_constant)
-    return (*(ask(loss, rates, reference) for rates in schedules), ask(few, constant, reference))
+    constant = np.full(13, peak / 20)
+    schedules = {
+        "a constant rate": constant,
+        "a last rate of 1/10.5 of the peak": np.array([peak] * 12 + [peak / 10.5]),
+        "a last rate of 1/9.5 of the peak, after lower ones": np.array(
+            [peak] * 4 + [peak / 20] * 8 + [peak / 9.5]
+        ),
+        "a warm-up, then 1/30 of the peak": np.array(
+            [peak / 50, peak / 20, peak] + [peak / 30] * 10
+        ),
+        "a warm-up, then the peak": np.array([peak / 50, peak / 20] + [peak] * 11),
+    }
+    answers = {case: ask(loss, rates, reference) for case, rates in schedules.items()}
+    return answers | {"a loss that rises in 3 of 12 epochs": ask(few, constant, reference)}

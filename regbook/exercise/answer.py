@@ -3,6 +3,8 @@
 import copy
 import inspect
 import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +27,17 @@ class Stopped(Exception):
 class Answer:
     """The learner's function as the checks see it: arrays in, plain NumPy arrays out.
 
-    changed: the positions of the arguments that some call has changed in place.
+    watched: whether to look for arguments that a call has changed in place; changed: the positions
+    of those that were found.
     """
 
-    def __init__(self, function):
-        self._function = function
-        self.changed = set()
+    _signature: inspect.Signature | None = None
 
-    def __call__(self, *arguments):
+    def __init__(self, function: Callable):
+        self._function = function
+        self.watched, self.changed = True, set[int]()
+
+    def __call__(self, *arguments: Any) -> Any:
         """Call the learner's function on copies of `arguments`; return arrays or a tuple of them.
 
         Raises NotAttempted for the stub and AnswerError, with a sentence, for everything that
@@ -40,18 +45,19 @@ class Answer:
         """
         return plain(self._call(arguments))
 
-    def model(self, *arguments):
+    def model(self, *arguments: Any) -> "ModelHandle":
         """Call the learner's function, which builds a model; return a `ModelHandle` on it."""
         return ModelHandle(self._call(arguments))
 
     def _call(self, arguments):
-        signature = inspect.signature(self._function)
+        if self._signature is None:
+            self._signature = inspect.signature(self._function)
         try:
-            signature.bind(*arguments)
+            self._signature.bind(*arguments)
         except TypeError as error:
             raise AnswerError(
-                f"Your function is called with {len(arguments)} arguments, but takes {signature}: "
-                "keep the parameters of the exercise."
+                f"Your function is called with {len(arguments)} arguments, but takes "
+                f"{self._signature}: keep the parameters of the exercise."
             ) from error
         given = copy.deepcopy(arguments)
         try:
@@ -72,8 +78,9 @@ class Answer:
             ) from error
         if result is None or result is Ellipsis:
             raise AnswerError("Your function returned nothing: is the `return` missing?")
-        pairs = enumerate(zip(arguments, given, strict=True))
-        self.changed |= {i for i, (before, after) in pairs if not _unchanged(before, after)}
+        if self.watched:
+            pairs = enumerate(zip(arguments, given, strict=True))
+            self.changed |= {i for i, (before, after) in pairs if not _unchanged(before, after)}
         return result
 
 
@@ -91,7 +98,7 @@ def _unchanged(before, after):
     return True  # a number or a text cannot change, and a generator may
 
 
-def plain(result):
+def plain(result: Any) -> Any:
     """Turn a returned value into an array, or a tuple or dict of arrays when it holds several.
 
     A text stays a text.
@@ -116,9 +123,9 @@ class ModelHandle:
     Weights are lists of NumPy arrays in the layout and order of `regbook.pairs.weights`.
     """
 
-    def __init__(self, built):
+    def __init__(self, built: Any):
         """Take a compiled Keras model, or a pair (PyTorch model, optimizer)."""
-        self._optimizer = None
+        self._optimizer: Any = None
         if isinstance(built, (tuple, list)) and len(built) == 2:
             built, self._optimizer = built
         self._model = built
@@ -141,46 +148,32 @@ class ModelHandle:
         array = np.asarray(array)
         return torch.as_tensor(array, dtype=torch.float32 if array.dtype.kind == "f" else None)
 
-    def weights(self):
+    def weights(self) -> list[np.ndarray]:
         """Return the weights as a list of arrays."""
         if not self._torch and not self._model.built:
             raise AnswerError("the Keras model has no weights yet: give it a keras.Input")
         return weights(self._model)
 
-    def set_weights(self, arrays):
+    def set_weights(self, arrays: Sequence[np.ndarray]) -> None:
         """Replace all weights by `arrays`, in the order and layout of `weights`."""
         set_weights(self._model, arrays)
 
-    def predict(self, x, training=False):
-        """Return the outputs for x of shape (rows, inputs), in training or evaluation mode."""
+    def predict(self, x: np.ndarray, training: bool | None = False) -> np.ndarray:
+        """Return the outputs for x of shape (rows, inputs), in training or evaluation mode.
+
+        training: None uses a PyTorch model as it was returned, with each module in its own mode;
+        only one that is wholly in training mode, as a new one is, is put into evaluation mode
+        first. A Keras model has no mode of its own: None is False.
+        """
         if not self._torch:
-            return to_numpy(self._model(np.asarray(x, np.float32), training=training))
-        self._model.train(training)
+            return to_numpy(self._model(np.asarray(x, np.float32), training=bool(training)))
+        if training is not None:
+            self._model.train(training)
+        elif all(module.training for module in self._model.modules()):
+            self._model.eval()
         return to_numpy(self._model(self._tensor(x)))
 
-    def configuration(self):
-        """Return a dict per layer, in order: its class name under "type", and its settings.
-
-        Settings are the layer's own numbers, truths and texts: those of `get_config` in Keras,
-        the public attributes in PyTorch.
-        """
-        if self._torch:
-            layers = [m for m in self._model.modules() if not list(m.children())]
-            settings = [vars(layer) for layer in layers]
-        else:
-            layers = self._model.layers
-            settings = [layer.get_config() for layer in layers]
-        return [
-            {"type": type(layer).__name__}
-            | {
-                key: value
-                for key, value in setting.items()
-                if isinstance(value, bool | int | float | str) and not key.startswith("_")
-            }
-            for layer, setting in zip(layers, settings, strict=True)
-        ]
-
-    def train_step(self, x, y):
+    def train_step(self, x: np.ndarray, y: np.ndarray) -> None:
         """Take one optimizer step on the mean cross-entropy of x (rows, inputs), labels y."""
         if not self._torch:
             self._model.train_on_batch(np.asarray(x, np.float32), np.asarray(y))

@@ -1,17 +1,19 @@
-"""The exercises of a chapter: each with its right answer, its mistakes, its hints and its checks."""
+"""The exercises of a chapter: right answers, the mistakes of learners, their hints, the checks."""
 
 import copy
 import importlib
 import inspect
 import pkgutil
+import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from regbook.exercise.answer import Answer, AnswerError, NotAttempted, Stopped, plain
-from regbook.exercise.compare import Failed, Outcome, compare, matches
+from regbook.exercise.compare import Failed, Outcome, alike, compare
 from regbook.exercise.report import Report, Row
 
 
@@ -33,16 +35,16 @@ class Check:
     keeps_input: bool = False
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of the probe."""
         return self.probe.__name__
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The property in words."""
-        return inspect.getdoc(self.probe)
+        return inspect.getdoc(self.probe) or ""
 
-    def ask(self, answer, seed):
+    def ask(self, answer: Callable, seed: int) -> Any:
         """Return what the probe sees of an answer; equal seeds draw equal inputs."""
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         try:
@@ -60,10 +62,17 @@ class Exercise:
     name.
     """
 
-    def __init__(self, name, reference, mistakes, hints):
+    def __init__(
+        self,
+        name: str,
+        reference: Callable | None,
+        mistakes: Mapping[str, Callable | list[Callable]],
+        hints: Mapping[str, str],
+    ):
         if mistakes.keys() - hints.keys():
             raise ValueError(f"{name}: no hint for {mistakes.keys() - hints.keys()}")
-        self.name, self.reference, self.hints, self.checks = name, reference, hints, []
+        self.name, self.reference, self.hints = name, reference, hints
+        self.checks: list[Check] = []
         self.mistakes = [
             (key, function)
             for key, functions in mistakes.items()
@@ -71,11 +80,13 @@ class Exercise:
         ]
 
     @property
-    def max_points(self):
+    def max_points(self) -> float:
         """Points of a right answer."""
         return sum(check.points for check in self.checks)
 
-    def check(self, *, points=1, hint, more, keeps_input=False):
+    def check(
+        self, *, points: float = 1, hint: str, more: str, keeps_input: bool = False
+    ) -> Callable[[Callable], Callable]:
         """Register a probe as a check: see `Check`."""
 
         def register(probe):
@@ -88,42 +99,47 @@ class Exercise:
 
         return register
 
-    def not_attempted(self):
+    def not_attempted(self) -> Report:
         """Return the report on an exercise without an answer."""
         return Report(self.name, [], self.max_points)
 
-    def report(self, answer, seed=0):
+    def report(self, answer: Answer, seed: int = 0) -> Report:
         """Run every check on an `Answer`; return a Report. Nothing that the answer does raises."""
-        seen, outcomes = [], []
+        seen: list[Any] = []
+        outcomes: list[Outcome] = []
+        changes: list[set[int]] = []
         for check in self.checks:
-            answer.changed = set()
+            answer.watched, answer.changed = check.keeps_input, set()
             try:
                 saw = _look(check, answer, seed, outcomes)
             except NotAttempted:
                 return self.not_attempted()
-            outcome = saw if isinstance(saw, Outcome) else compare(saw, self._expected(check, seed))
-            if outcome.passed and check.keeps_input and answer.changed:
-                outcome = self._changed(min(answer.changed))
             seen.append(saw)
-            outcomes.append(outcome)
+            outcomes.append(
+                saw if isinstance(saw, Outcome) else compare(saw, self._expected(check, seed))
+            )
+            changes.append(answer.changed)
         if not all(outcome.passed for outcome in outcomes):
             outcomes = self._diagnosed(seen, outcomes, seed)
-        found = [
-            Row(c.name, c.text, outcome, c.points if outcome.passed else 0, c.points, c.more)
-            for c, outcome in zip(self.checks, outcomes, strict=True)
-        ]
+        found = []
+        for check, outcome, changed in zip(self.checks, outcomes, changes, strict=True):
+            if outcome.passed and changed:
+                outcome = self._changed(min(changed))
+            gained = check.points if outcome.passed else 0
+            found.append(Row(check.name, check.text, outcome, gained, check.points, check.more))
         return replace(self.not_attempted(), rows=found)
 
     def _expected(self, check, seed):
         """Return what a check sees of the right answer."""
-        return check.ask(_Known(self.reference), seed)
+        return check.ask(_Known(self.reference, copies=False), seed)
 
     def _changed(self, position):
         name = list(inspect.signature(self.reference).parameters)[position]
         return Outcome(
             False, f"{name} as it was", f"{name} has changed", "changes its input",
             f"The values are right, but your function changes {name} in place, so whoever called "
-            f"it has lost them. Work on a copy: `{name} = {name}.copy()`.",
+            f"it has lost what {name} was. Work on a copy: `{name}.copy()` copies an array, "
+            f"`copy.deepcopy({name})` a list of arrays.",
         )  # fmt: skip
 
     def _diagnosed(self, seen, outcomes, seed):
@@ -154,15 +170,17 @@ class Exercise:
 
     def _alike(self, saw, mistake, i, seed):
         """Tell whether a mistake shows in check i what the answer showed there."""
+        judged = isinstance(saw, Outcome)
+        if judged and not saw.passed:  # such a failure is named by the check itself
+            return False
         try:
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings(action="ignore"):
                 shown = self.checks[i].ask(_Known(mistake), seed)
         except Exception:  # a mistake that shows only for other inputs
             return False
-        if isinstance(saw, Outcome) or isinstance(shown, Outcome):
-            both = isinstance(saw, Outcome) and isinstance(shown, Outcome)
-            return both and saw.passed and shown.passed  # a failure is named by the check itself
-        return matches(saw, shown)
+        if judged or isinstance(shown, Outcome):
+            return judged and isinstance(shown, Outcome) and shown.passed
+        return alike(saw, shown)
 
 
 def _look(check, answer, seed, before):
@@ -190,38 +208,42 @@ def _look(check, answer, seed, before):
 
 
 class _Known:
-    """The right answer or a mistake, as the checks see it: called like an `Answer`."""
+    """The right answer or a mistake, as the checks see it: called like an `Answer`.
 
-    def __init__(self, function):
-        self._function = function
+    copies: whether it gets copies of its arguments, which a mistake may change.
+    """
+
+    def __init__(self, function, *, copies=True):
+        self._function, self._copies = function, copies
 
     def __call__(self, *arguments):
         return plain(self.model(*arguments))
 
     def model(self, *arguments):
         """Return what the function returns: a stand-in with the methods of a `ModelHandle`."""
-        return self._function(*copy.deepcopy(arguments))
+        return self._function(*(copy.deepcopy(arguments) if self._copies else arguments))
 
 
 class Chapter:
     """The exercises of one chapter, by the names of the functions that the learner writes."""
 
-    def __init__(self, slug):
+    def __init__(self, slug: str):
         self.slug = slug
-        self.exercises = {}
+        self.exercises: dict[str, Exercise] = {}
 
-    def exercise(self, name, reference=None, *, mistakes=None, hints):
+    def exercise(
+        self,
+        name: str,
+        reference: Callable | None = None,
+        *,
+        mistakes: Mapping[str, Callable | list[Callable]] | None = None,
+        hints: Mapping[str, str],
+    ) -> Exercise:
         """Declare an exercise: see `Exercise`. A mistake is a function, or a list of them."""
         self.exercises[name] = Exercise(name, reference, mistakes or {}, hints)
         return self.exercises[name]
 
-    def check(self, exercise, *, points=1, hint="", more=""):  # migration only
-        """Register a check of an exercise that has no reference."""
-        if exercise not in self.exercises:
-            self.exercise(exercise, hints={})
-        return self.exercises[exercise].check(points=points, hint=hint, more=more)
-
-    def report(self, function, *, exercise=None, seed=0):
+    def report(self, function: Callable, *, exercise: str | None = None, seed: int = 0) -> Report:
         """Run every check of an exercise on the learner's function; return a Report.
 
         function: the function itself, or an `Answer` that calls it elsewhere. exercise: its name
@@ -232,7 +254,7 @@ class Chapter:
         return self.exercises[exercise or function.__name__].report(answer, seed)
 
 
-def vary(function, **changes):
+def vary(function: Callable, **changes: Any) -> Callable:
     """Return `function` with some arguments changed: to a value, or by a function of the value.
 
     An option that the caller does not give, such as a keyword-only one, takes what stands here.
@@ -249,14 +271,14 @@ def vary(function, **changes):
     return varied
 
 
-def load_chapters():
+def load_chapters() -> dict[str, Chapter]:
     """Return the `Chapter` of every module of `regbook.checks`, by slug."""
     modules = pkgutil.iter_modules(importlib.import_module("regbook.checks").__path__)
     found = (importlib.import_module(f"regbook.checks.{m.name}").chapter for m in modules)
     return {chapter.slug: chapter for chapter in sorted(found, key=lambda chapter: chapter.slug)}
 
 
-def load_chapter(slug):
+def load_chapter(slug: str) -> Chapter:
     """Return the `Chapter` of a slug such as "07_l2_weight_decay". Raises KeyError if unknown."""
     try:
         chapter = importlib.import_module("regbook.checks." + slug.partition("_")[2]).chapter

@@ -1,6 +1,8 @@
 """What an answer shows beside what is expected, and the sentence for it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +28,18 @@ class Outcome:
 class Failed(Exception):
     """Ends a check, from anywhere in it, with an outcome that did not pass."""
 
-    def __init__(self, expected, received, mistake="", hint=""):
+    def __init__(self, expected: str, received: str, mistake: str = "", hint: str = ""):
         """Take what was expected and received, in words, and a mistake or a hint of its own."""
         super().__init__(expected, received)
         self.outcome = Outcome(False, expected, received, mistake, hint)
 
 
-def judge(passed, expected, received, mistakes=None):
+def judge(
+    passed: bool | np.bool_,
+    expected: str,
+    received: str,
+    mistakes: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Return the Outcome of a property that no single right value decides.
 
     passed: whether it holds. expected, received: in words. mistakes: whether each known mistake
@@ -42,7 +49,7 @@ def judge(passed, expected, received, mistakes=None):
     return Outcome(bool(passed), expected, received, "" if passed else next(fitting, ""))
 
 
-def compare(received, expected, mistakes=None):
+def compare(received: Any, expected: Any, mistakes: Mapping[str, Any] | None = None) -> Outcome:
     """Compare an answer with what is expected; return an Outcome.
 
     received: from `ask(...)`. expected: a number, a text, an array, or a tuple or dict of them.
@@ -55,13 +62,18 @@ def compare(received, expected, mistakes=None):
     texts = _difference(received, expected)
     for name, value in (mistakes or {}).items():
         value = plain(value)
-        if matches(received, value) and not matches(value, expected):
+        if alike(received, value) and not alike(value, expected):
             return Outcome(False, *texts, name)
     fault = _form_fault(received, expected)
     return Outcome(False, *texts, "form" if fault else "", fault)
 
 
-def matches(received, expected):
+def alike(received: Any, expected: Any) -> bool:
+    """Tell whether two plain values are equal, a tuple and an array of equal entries included."""
+    return matches(_arranged(received, expected), expected)
+
+
+def matches(received: Any, expected: Any) -> bool:
     """Tell whether two plain values are equal within the tolerance, in form and in numbers."""
     if isinstance(expected, str) or isinstance(received, str):
         return type(received) is type(expected) and received == expected
@@ -122,10 +134,9 @@ def _form_fault(received, expected):
         return next((f"Value {i}: {f}" for i, f in enumerate(faults, start=1) if f), "")
     if isinstance(received, tuple):
         return f"Return one value; yours returns {len(received)}."
-    expected = np.asarray(expected)
-    if received.shape != expected.shape:
-        return f"The shape must be {expected.shape}; yours is {received.shape}."
-    if not np.isfinite(received).all():
+    if np.shape(received) != np.shape(expected):
+        return f"The shape must be {np.shape(expected)}; yours is {np.shape(received)}."
+    if (~np.isfinite(received) & np.isfinite(expected)).any():
         return "The answer holds NaN or infinity: look for a division by zero or an overflow."
     return ""
 
@@ -139,7 +150,7 @@ def _dict_fault(received, expected):
     return next((f"{key}: {fault}" for key, fault in faults if fault), "")
 
 
-def outputs(received, *shapes):
+def outputs(received: Any, *shapes: int | tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """Return an answer as a tuple of arrays of these shapes, for a check that computes with it.
 
     Raises AnswerError, with a sentence, for another number of values, another shape, or NaN.
@@ -158,12 +169,12 @@ def outputs(received, *shapes):
 # --- in words ----------------------------------------------------------------------------------
 
 
-def brief(value, digits=4):
+def brief(value: Any, digits: int = 4) -> str:
     """Describe a number, a text, an array, or a tuple or dict of them in one short line."""
     if isinstance(value, str):
         return repr(value[:60])
     if isinstance(value, dict):
-        return _listed((f"{key}: {brief(item, digits)}" for key, item in value.items()), value)
+        return _listed((f"{_name(k)}: {brief(item, digits)}" for k, item in value.items()), value)
     if isinstance(value, tuple):
         return _listed((brief(item, digits) for item in value), value) or "no values"
     value = np.asarray(value)
@@ -173,65 +184,71 @@ def brief(value, digits=4):
     return f"[{numbers}{', ...' if value.size > SHOWN else ''}] of shape {value.shape}"
 
 
+def _name(key):
+    """Return the key of a dict, which a submission may have chosen, as text that can be printed."""
+    return key if key.isprintable() else repr(key)
+
+
 def _listed(texts, values):
     shown = [text for text, _ in zip(texts, range(SHOWN), strict=False)]
-    return "; ".join(shown)[:TEXT_LIMIT] + ("; ..." if len(values) > SHOWN else "")
+    text = "; ".join([*shown, "..."] if len(values) > SHOWN else shown)
+    return text if len(text) <= TEXT_LIMIT else f"{text[: TEXT_LIMIT - 3]}..."
 
 
 def _number(value, digits):
     return f"{value.item():.{digits}g}" if value.dtype.kind == "f" else str(value.item())
 
 
-def _difference(received, expected):
+def _difference(received: Any, expected: Any) -> tuple[str, str]:
     """Describe both, at the first place where they differ, so that the texts differ too."""
     for digits in (4, 6, 9, 17):
         texts = _first_difference(received, expected, digits)
         if texts[0] != texts[1]:
             break
-    return tuple(text[:TEXT_LIMIT] for text in texts)
+    return texts[0][:TEXT_LIMIT], texts[1][:TEXT_LIMIT]
 
 
 def _first_difference(received, expected, digits):
     """Return (expected, received) in words: the first value, and the first entries, that differ."""
-    if (
-        isinstance(expected, dict)
-        and isinstance(received, dict)
-        and received.keys() == expected.keys()
-    ):
-        key = next(key for key in expected if not matches(received[key], expected[key]))
-        texts = _first_difference(received[key], expected[key], digits)
-        return tuple(f"{key}: {text}" for text in texts)
-    if (
-        isinstance(expected, tuple)
-        and isinstance(received, tuple)
-        and len(received) == len(expected)
-    ):
-        i = next(
-            i for i, pair in enumerate(zip(received, expected, strict=True)) if not matches(*pair)
-        )
-        texts = _first_difference(received[i], expected[i], digits)
-        return tuple(f"value {i + 1}: {text}" for text in texts)
-    if isinstance(expected, str | tuple | dict) or isinstance(received, str | tuple | dict):
-        return brief(expected, digits), brief(received, digits)
-    expected = np.asarray(expected)
-    if expected.ndim == 0 or np.shape(received) != expected.shape:
+    ours, theirs = _by_name(expected), _by_name(received)
+    if ours and ours.keys() == theirs.keys():
+        name = next(name for name in ours if not matches(theirs[name], ours[name]))
+        texts = _first_difference(theirs[name], ours[name], digits)
+        return tuple(f"{_name(name)}: {text}" for text in texts)
+    pair = expected, received
+    numbers = not any(isinstance(value, str | tuple | dict) for value in pair)
+    if not numbers or np.ndim(expected) == 0 or np.shape(expected) != np.shape(received):
         return brief(expected, digits), brief(received, digits)
     differ = np.argwhere(~np.isclose(received, expected, rtol=RTOL, atol=ATOL))[:SHOWN]
     return tuple(
         ", ".join(f"{index.tolist()}: {_number(array[tuple(index)], digits)}" for index in differ)
-        for array in (expected, received)
+        for array in map(np.asarray, pair)
     )
+
+
+def _by_name(value):
+    """Return the values of a dict or a tuple by their names, and of anything else none."""
+    if isinstance(value, tuple):
+        return {f"value {i}": item for i, item in enumerate(value, start=1)}
+    return value if isinstance(value, dict) else {}
 
 
 # --- random numbers ----------------------------------------------------------------------------
 
 
-def fresh_generator(rng):
+def fresh_generator(rng: np.random.Generator) -> np.random.Generator:
     """Return a new generator for one call of an answer, which gets a copy of what it is given."""
     return np.random.default_rng(rng.integers(2**32))
 
 
-def follows_seed(draw, rng, *, fixed, unseeded, seeds=3):
+def follows_seed(
+    draw: Callable[[int], Any],
+    rng: np.random.Generator,
+    *,
+    fixed: str,
+    unseeded: str,
+    seeds: int = 3,
+) -> Outcome:
     """Judge that equal seeds give equal results, and that some seed gives another result.
 
     draw: a function of an integer seed that asks the answer and returns arrays. fixed: the name of

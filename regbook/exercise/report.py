@@ -25,23 +25,23 @@ class Report:
     """The checks of one exercise; Jupyter shows it as a table. No rows: not attempted."""
 
     exercise: str
-    rows: list
+    rows: list[Row]
     max_points: float
     hint: int = 1
 
     @classmethod
-    def from_dict(cls, stored):
+    def from_dict(cls, stored: dict) -> "Report":
         """Return the report that `dataclasses.asdict` turned into `stored`."""
         rows = [Row(**{**row, "outcome": Outcome(**row["outcome"])}) for row in stored["rows"]]
         return cls(**{**stored, "rows": rows})
 
     @property
-    def points(self):
+    def points(self) -> float:
         """Points earned."""
         return sum(row.points for row in self.rows)
 
     @property
-    def status(self):
+    def status(self) -> str:
         """The result in one line."""
         if not self.rows:
             return f"{NOT_ATTEMPTED} (0 of {self.max_points} points)"
@@ -49,7 +49,7 @@ class Report:
         return f"{self.points} of {self.max_points} points{full}"
 
     @property
-    def hints(self):
+    def hints(self) -> list[str]:
         """The hints to show, each once: of named mistakes if there are any, else of all."""
         failed = [row for row in self.rows if not row.outcome.passed]
         named = [row for row in failed if row.outcome.mistake != row.check]
@@ -58,7 +58,7 @@ class Report:
             found += [row.outcome.hint, row.more] if self.hint > 1 else [row.outcome.hint]
         return list(dict.fromkeys(found))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"{self.exercise}: {self.status}"]
         for row in self.rows:
             o = row.outcome

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-# --- random_shift ----------------------------------------------------------------------------
+from regbook.exercise import vary
 
 
-def _moved(image, down, right):
+def shift_loop(image, max_pixels, rng):
+    down = rng.integers(-max_pixels, max_pixels + 1)
+    right = rng.integers(-max_pixels, max_pixels + 1)
     out = np.zeros(image.shape)
     height, width = image.shape
     for y in range(height):
@@ -13,12 +15,6 @@ def _moved(image, down, right):
             if 0 <= y - down < height and 0 <= x - right < width:
                 out[y, x] = image[y - down, x - right]
     return out
-
-
-def shift_loop(image, max_pixels, rng):
-    down = rng.integers(-max_pixels, max_pixels + 1)
-    right = rng.integers(-max_pixels, max_pixels + 1)
-    return _moved(image, down, right)
 
 
 def shift_choice(image, max_pixels, rng):
@@ -43,61 +39,17 @@ def shift_torch(image, max_pixels, rng):
     return padded[top : top + height, left : left + width]
 
 
-def shift_roll(image, max_pixels, rng):
-    return np.roll(image, rng.integers(-max_pixels, max_pixels + 1, size=2), axis=(0, 1))
+def shift_in_place(image, max_pixels, rng):
+    image[:] = shift_loop(image, max_pixels, rng)
+    return image
 
 
-def shift_edge(image, max_pixels, rng):
-    padded = np.pad(image, max_pixels, mode="edge")
-    top, left = rng.integers(2 * max_pixels + 1, size=2)
+def shift(image, max_pixels, rng, draw=None, mode="constant"):
+    """Move the image by what is drawn; mode: what comes in, as np.pad calls it."""
+    draw = draw or (lambda rng, reach: rng.integers(-reach, reach + 1, size=2))
+    padded = np.pad(image, max_pixels, mode)
+    top, left = max_pixels - np.array(draw(rng, max_pixels))
     return padded[top : top + image.shape[0], left : left + image.shape[1]]
-
-
-def shift_always_maximum(image, max_pixels, rng):
-    return _moved(image, max_pixels, max_pixels)
-
-
-def shift_fixed_seed(image, max_pixels, rng):
-    return shift_loop(image, max_pixels, np.random.default_rng(0))
-
-
-def shift_own_generator(image, max_pixels, rng):
-    return shift_loop(image, max_pixels, np.random.default_rng())
-
-
-def shift_outside(image, max_pixels, rng):
-    return shift_loop(image, max_pixels + 1, rng)
-
-
-def shift_one_axis(image, max_pixels, rng):
-    return _moved(image, 0, rng.integers(-max_pixels, max_pixels + 1))
-
-
-def shift_diagonal(image, max_pixels, rng):
-    step = rng.integers(-max_pixels, max_pixels + 1)
-    return _moved(image, step, step)
-
-
-def shift_without_end(image, max_pixels, rng):
-    low, high = -max_pixels, max(max_pixels, 1 - max_pixels)
-    return _moved(image, rng.integers(low, high), rng.integers(low, high))
-
-
-def shift_never_zero(image, max_pixels, rng):
-    values = [v for v in range(-max_pixels, max_pixels + 1) if v or not max_pixels]
-    return _moved(image, rng.choice(values), rng.choice(values))
-
-
-def shift_rounded(image, max_pixels, rng):
-    down, right = np.rint(rng.uniform(-max_pixels, max_pixels, size=2)).astype(int)
-    return _moved(image, down, right)
-
-
-def shift_shuffled(image, max_pixels, rng):
-    return rng.permuted(image.ravel()).reshape(image.shape)
-
-
-# --- cutout ----------------------------------------------------------------------------------
 
 
 def cutout_mask(image, size, rng):
@@ -129,84 +81,25 @@ def cutout_torch(image, size, rng):
     return out
 
 
-def _cut(image, top, left, height, width, value=0.0):
-    out = np.array(image)
-    out[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = value
-    return out
-
-
-def cutout_half_width(image, size, rng):
-    y, x = rng.integers(image.shape[0]), rng.integers(image.shape[1])
-    return _cut(image, y - size, x - size, 2 * size, 2 * size)
-
-
-def cutout_clipped(image, size, rng):
-    y, x = rng.integers(image.shape[0]), rng.integers(image.shape[1])
-    return _cut(image, y - size // 2, x - size // 2, size, size)
-
-
-def cutout_fixed(image, size, rng):
-    return _cut(image, 0, 0, size, size)
-
-
-def cutout_fixed_seed(image, size, rng):
-    return cutout_choice(image, size, np.random.default_rng(1))
-
-
-def cutout_own_generator(image, size, rng):
-    return cutout_choice(image, size, np.random.default_rng())
+def cutout_in_place(image, size, rng):
+    top, left = (rng.integers(side - size + 1) for side in image.shape)
+    image[top : top + size, left : left + size] = 0
+    return image
 
 
 def cutout_pixels(image, size, rng):
-    out = np.array(image).ravel()
+    out = image.ravel().copy()
     out[rng.permutation(out.size)[: size**2]] = 0
     return out.reshape(image.shape)
 
 
-def cutout_dropout(image, size, rng):
-    return image * (rng.random(image.shape) >= size**2 / image.size)
-
-
-def cutout_rows(image, size, rng):
-    top = rng.integers(image.shape[0] - size + 1)
-    return _cut(image, top, 0, size, image.shape[1])
-
-
-def cutout_inside_out(image, size, rng):
-    return image - cutout_choice(image, size, rng)
-
-
-def cutout_mean(image, size, rng):
-    top, left = (rng.integers(n - size + 1) for n in image.shape)
-    return _cut(image, top, left, size, size, image.mean())
-
-
-def cutout_wide(image, size, rng):
-    top, left = (rng.integers(max(n - size, 1)) for n in image.shape)
-    return _cut(image, top, left, size + 1, size + 1)
-
-
-def cutout_without_end(image, size, rng):
-    top, left = (rng.integers(max(n - size, 1)) for n in image.shape)
-    return _cut(image, top, left, size, size)
-
-
-def cutout_diagonal(image, size, rng):
-    corner = rng.integers(min(image.shape) - size + 1)
-    return _cut(image, corner, corner, size, size)
-
-
-def cutout_nothing(image, size, rng):
-    cutout_choice(image, size, rng)
-    return image
-
-
-def cutout_pushed_inside(image, size, rng):
-    top, left = (min(rng.integers(n), n - size) for n in image.shape)
-    return _cut(image, top, left, size, size)
-
-
-# --- mixup -----------------------------------------------------------------------------------
+def cut(image, size, rng, corner=None, side=lambda size: size, value=0.0):
+    """Fill a square; room: how far its corner may move, for rows and columns."""
+    room = np.array(image.shape) - size
+    top, left = corner(rng, room, size) if corner else rng.integers(room + 1)
+    out, side = np.array(image), side(size)
+    out[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = value
+    return out
 
 
 def mixup_loop(x, y, alpha, rng):
@@ -234,90 +127,33 @@ def mixup_torch(x, y, alpha, rng):
     return torch.lerp(x[partner], x, weight), torch.lerp(y[partner], y, weight)
 
 
-def _mixup(x, y, weight, partner, weight_y=None, partner_y=None):
-    weight_y = weight if weight_y is None else weight_y
-    partner_y = partner if partner_y is None else partner_y
-    x_mix = weight * x + (1 - weight) * x[partner]
-    return x_mix, weight_y * y + (1 - weight_y) * y[partner_y]
+def mixup_in_place(x, y, alpha, rng):
+    partner, weight = rng.permutation(len(x)), rng.beta(alpha, alpha)
+    for part in (x, y):
+        other = (1 - weight) * part[partner]
+        part *= weight
+        part += other
+    return x, y
 
 
-def mixup_labels_kept(x, y, alpha, rng):
-    return _mixup(x, y, rng.beta(alpha, alpha), rng.permutation(len(x)))[0], y
-
-
-def mixup_images_kept(x, y, alpha, rng):
-    return x, _mixup(x, y, rng.beta(alpha, alpha), rng.permutation(len(x)))[1]
+def mix(x, y, alpha, rng, weight=None, partner=None, weight_y=None, partner_y=None):
+    """Blend x and y; what is given replaces a draw, for both or for the targets alone."""
+    share = weight(rng, alpha, x) if weight else rng.beta(alpha, alpha)
+    other = partner(rng, len(x)) if partner else rng.permutation(len(x))
+    x_mix = share * x + (1 - share) * x[other]
+    share = weight_y(rng, alpha, share) if weight_y else share
+    other = partner_y(rng, other) if partner_y else other
+    return x_mix, share * y + (1 - share) * y[other]
 
 
 def mixup_hard(x, y, alpha, rng):
-    x_mix, y_mix = _mixup(x, y, rng.beta(alpha, alpha), rng.permutation(len(x)))
+    x_mix, y_mix = mix(x, y, alpha, rng)
     return x_mix, np.eye(y.shape[1])[y_mix.argmax(axis=1)]
-
-
-def mixup_two_partners(x, y, alpha, rng):
-    weight = rng.beta(alpha, alpha)
-    return _mixup(x, y, weight, rng.permutation(len(x)), partner_y=rng.permutation(len(x)))
-
-
-def mixup_two_weights(x, y, alpha, rng):
-    first, second = rng.beta(alpha, alpha, size=2)
-    return _mixup(x, y, first, rng.permutation(len(x)), weight_y=second)
-
-
-def mixup_swapped(x, y, alpha, rng):
-    weight = rng.beta(alpha, alpha)
-    return _mixup(x, y, weight, rng.permutation(len(x)), weight_y=1 - weight)
-
-
-def mixup_per_pixel(x, y, alpha, rng):
-    weight = rng.beta(alpha, alpha, size=x.shape)
-    return _mixup(x, y, weight, rng.permutation(len(x)), weight_y=weight.mean())
-
-
-def mixup_per_row(x, y, alpha, rng):
-    weight = rng.beta(alpha, alpha, size=(len(x), 1))
-    return _mixup(x, y, weight, rng.permutation(len(x)))
-
-
-def mixup_uniform(x, y, alpha, rng):
-    return _mixup(x, y, rng.random(), rng.permutation(len(x)))
-
-
-def mixup_half(x, y, alpha, rng):
-    return _mixup(x, y, 0.5, rng.permutation(len(x)))
-
-
-def mixup_one_parameter(x, y, alpha, rng):
-    return _mixup(x, y, rng.beta(alpha, 1), rng.permutation(len(x)))
-
-
-def mixup_larger(x, y, alpha, rng):
-    weight = rng.beta(alpha, alpha)
-    return _mixup(x, y, max(weight, 1 - weight), rng.permutation(len(x)))
-
-
-def mixup_inverted(x, y, alpha, rng):
-    return _mixup(x, y, rng.beta(1 / alpha, 1 / alpha), rng.permutation(len(x)))
-
-
-def mixup_replacement(x, y, alpha, rng):
-    return _mixup(x, y, rng.beta(alpha, alpha), rng.integers(len(x), size=len(x)))
-
-
-def mixup_reversed(x, y, alpha, rng):
-    return _mixup(x, y, rng.beta(alpha, alpha), np.arange(len(x))[::-1])
 
 
 def mixup_added(x, y, alpha, rng):
     weight, partner = rng.beta(alpha, alpha), rng.permutation(len(x))
     return x + weight * x[partner], y + weight * y[partner]
-
-
-def mixup_own_generator(x, y, alpha, rng):
-    return mixup_loop(x, y, alpha, np.random.default_rng())
-
-
-# --- is_label_preserving ---------------------------------------------------------------------
 
 
 def verdict_loop(transform, images, labels, oracle, tolerance):
@@ -349,60 +185,18 @@ def verdict_torch(transform, images, labels, oracle, tolerance):
     return {"preserving": shares.max() <= tolerance, "worst": classes[worst]}
 
 
-def _verdict(
-    transform,
-    images,
-    labels,
-    oracle,
-    tolerance,
-    *,
-    mean=False,
-    index=False,
-    counts=False,
-    original=False,
-    skip=False,
-    limit=None,
-    strict=False,
-    last=False,
-    by_new=False,
-    best=False,
-):
-    after = oracle(images if original else transform(images))
-    lost = after != labels
-    if skip:
-        lost = lost & (after >= 0)
-    groups = after if by_new else labels
-    classes = np.unique(labels)
-    shares = np.array([lost[groups == c].mean() if (groups == c).any() else 0 for c in classes])
-    sizes = np.array([(labels == c).sum() for c in classes])
-    ranking = shares * sizes if counts else shares
-    worst = ranking.argmin() if best else ranking.argmax()
-    if last:
-        worst = len(ranking) - 1 - ranking[::-1].argmax()
-    score = lost.mean() if mean else shares[worst]
-    limit = tolerance if limit is None else limit
-    return {
-        "preserving": score < limit if strict else score <= limit,
-        "worst": worst if index else classes[worst],
-    }
-
-
-def _variant(**options):
-    def verdict(transform, images, labels, oracle, tolerance):
-        return _verdict(transform, images, labels, oracle, tolerance, **options)
-
-    return verdict
-
-
-# --- augmented_logits ------------------------------------------------------------------------
-
-
 def logits_rot90(images, degrees, kernel, bias, training):
     rows = []
     for image, angle in zip(images, degrees, strict=True):
         turned = np.rot90(image, int(angle // 90)) if training else image
         rows.append(turned.ravel() @ kernel + bias)
     return np.array(rows)
+
+
+def logits_in_place(images, degrees, kernel, bias, training):
+    for i in range(len(images) if training else 0):
+        images[i] = np.rot90(images[i], int(degrees[i] // 90)).copy()
+    return images.reshape(len(images), -1) @ kernel + bias
 
 
 def logits_keras(images, degrees, kernel, bias, training):
@@ -435,42 +229,17 @@ def logits_module(images, degrees, kernel, bias, training):
     return model(torch.tensor(images).float())
 
 
-def _torch_logits(
-    images,
-    degrees,
-    kernel,
-    bias,
-    training,
-    *,
-    sign=1,
-    first=False,
-    radians=False,
-    always=False,
-    swapped=False,
-    transposed=False,
-    with_bias=True,
-):
+def broken_augmented_logits(images, degrees, kernel, bias, training):
+    """The code of the exercise, as it stands there."""
     import torch
     import torch.nn.functional as F
 
+    cos, sin = torch.cos(torch.tensor(degrees[0])), torch.sin(torch.tensor(degrees[0]))
+    matrix = torch.tensor([[cos, sin, 0], [-sin, cos, 0]]).double()
     x = torch.tensor(images)[:, None]
-    if training != swapped or always:
-        angle = torch.tensor(degrees) if radians else torch.deg2rad(torch.tensor(degrees))
-        angle = angle[:1].repeat(len(x)) if first else angle
-        cos, sin = angle.cos(), sign * angle.sin()
-        zero = torch.zeros_like(cos)
-        matrices = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
-        grid = F.affine_grid(matrices, x.shape, align_corners=False)
-        x = F.grid_sample(x, grid, align_corners=False)
-    x = x.transpose(2, 3) if transposed else x
-    return x.flatten(1) @ torch.tensor(kernel) + (torch.tensor(bias) if with_bias else 0)
-
-
-def _logits(**options):
-    def logits(*arguments):
-        return _torch_logits(*arguments, **options)
-
-    return logits
+    grid = F.affine_grid(matrix.repeat(len(x), 1, 1), x.shape, align_corners=False)
+    x = F.grid_sample(x, grid, align_corners=False)
+    return x.flatten(1) @ torch.tensor(kernel) + torch.tensor(bias)
 
 
 RIGHT = {
@@ -481,78 +250,79 @@ RIGHT = {
     "augmented_logits": [logits_rot90, logits_keras, logits_module],
 }
 
+
+def seeded(*seed):
+    """Return a change that puts another generator in the place of `rng`."""
+    return lambda rng: np.random.default_rng(*seed)
+
+
+# Mistakes that the checks do not hold as functions; each exercise's own are added to them.
 WRONG = {
     "random_shift": [
-        ("wraps around", shift_roll),
-        ("repeats the border", shift_edge),
-        ("always the same", shift_always_maximum),
-        ("always the same", shift_fixed_seed),
-        ("own generator", shift_own_generator),
-        ("outside the range", shift_outside),
-        ("one axis only", shift_one_axis),
-        ("one draw for both axes", shift_diagonal),
-        ("an end left out", shift_without_end),
-        ("never 0", shift_never_zero),
-        ("not equally likely", shift_rounded),
-        ("shuffled", shift_shuffled),
+        ("wraps around", vary(shift, mode="wrap")),
+        ("repeats the border", vary(shift, mode="edge")),
+        ("always the same", vary(shift, draw=lambda rng, reach: (reach, reach))),
+        ("always the same", vary(shift, rng=seeded(0))),
+        ("own generator", vary(shift, rng=seeded())),
+        ("outside the range", vary(shift, max_pixels=lambda reach: reach + 1)),
+        ("one axis only", vary(shift, draw=lambda rng, r: (0, rng.integers(-r, r + 1)))),
+        ("one draw for both axes", vary(shift, draw=lambda rng, r: [rng.integers(-r, r + 1)] * 2)),
+        ("an end left out", vary(shift, draw=lambda rng, r: rng.integers(-r, max(r, 1), 2))),
+        ("never 0", vary(shift, draw=lambda rng, r: rng.choice([-1, 1], 2) * rng.integers(
+            min(r, 1), r + 1, 2))),
+        ("not equally likely", vary(
+            shift, draw=lambda rng, r: np.rint(rng.uniform(-r, r, 2)).astype(int))),
+        ("shuffled", lambda image, reach, rng: rng.permuted(image.ravel()).reshape(image.shape)),
+        ("changes its input", shift_in_place),
     ],
     "cutout": [
-        ("half width", cutout_half_width),
-        ("clipped", cutout_clipped),
-        ("one fixed place", cutout_fixed),
-        ("always the same", cutout_fixed_seed),
-        ("own generator", cutout_own_generator),
+        ("half width", vary(
+            cut, corner=lambda rng, room, n: rng.integers(room + n) - n, side=lambda n: 2 * n)),
+        ("clipped", vary(cut, corner=lambda rng, room, n: rng.integers(room + n) - n // 2)),
+        ("always the same", vary(cut, corner=lambda rng, room, n: (0, 0))),
+        ("always the same", vary(cut, rng=seeded(1))),
+        ("own generator", vary(cut, rng=seeded())),
         ("single pixels", cutout_pixels),
-        ("single pixels", cutout_dropout),
-        ("whole rows", cutout_rows),
-        ("inside out", cutout_inside_out),
-        ("other filling", cutout_mean),
-        ("one too wide", cutout_wide),
-        ("places left out", cutout_without_end),
-        ("one draw for both axes", cutout_diagonal),
-        ("nothing cut", cutout_nothing),
-        ("not equally likely", cutout_pushed_inside),
+        ("single pixels", lambda image, size, rng: image * (
+            rng.random(image.shape) >= size**2 / image.size)),
+        ("whole rows", lambda image, size, rng: image * (
+            np.arange(len(image)) // size != rng.integers(len(image) // size))[:, None]),
+        ("inside out", lambda image, size, rng: image - cut(image, size, rng)),
+        ("other filling", vary(cut, value=0.5)),
+        ("one too wide", vary(
+            cut, corner=lambda rng, room, n: rng.integers(room.clip(1)), side=lambda n: n + 1)),
+        ("places left out", vary(cut, corner=lambda rng, room, n: rng.integers(room.clip(1)))),
+        ("one draw for both axes", vary(
+            cut, corner=lambda rng, room, n: [rng.integers(min(room) + 1)] * 2)),
+        ("nothing cut", lambda image, size, rng: image),
+        ("not equally likely", vary(
+            cut, corner=lambda rng, room, n: np.minimum(rng.integers(room + n), room))),
+        ("changes its input", cutout_in_place),
     ],
     "mixup": [
-        ("labels not mixed", mixup_labels_kept),
-        ("images not mixed", mixup_images_kept),
+        ("labels not mixed", lambda x, y, alpha, rng: (mix(x, y, alpha, rng)[0], y)),
+        ("images not mixed", lambda x, y, alpha, rng: (x, mix(x, y, alpha, rng)[1])),
         ("hard labels", mixup_hard),
-        ("another partner", mixup_two_partners),
-        ("another weight", mixup_two_weights),
-        ("weights swapped", mixup_swapped),
-        ("a weight per pixel", mixup_per_pixel),
-        ("a weight per row", mixup_per_row),
-        ("alpha ignored", mixup_uniform),
-        ("always the same weight", mixup_half),
-        ("one parameter only", mixup_one_parameter),
-        ("one side only", mixup_larger),
-        ("alpha inverted", mixup_inverted),
-        ("no permutation", mixup_replacement),
-        ("fixed partners", mixup_reversed),
+        ("another partner", vary(mix, partner_y=lambda rng, partner: rng.permutation(partner))),
+        ("another weight", vary(mix, weight_y=lambda rng, a, weight: rng.beta(a, a))),
+        ("weights swapped", vary(mix, weight_y=lambda rng, a, weight: 1 - weight)),
+        ("a weight per pixel", vary(
+            mix, weight=lambda rng, a, x: rng.beta(a, a, size=x.shape),
+            weight_y=lambda rng, a, weight: weight.mean())),
+        ("a weight per row", vary(mix, weight=lambda rng, a, x: rng.beta(a, a, size=(len(x), 1)))),
+        ("alpha ignored", vary(mix, weight=lambda rng, a, x: rng.random())),
+        ("always the same weight", vary(mix, weight=lambda rng, a, x: 0.5)),
+        ("one parameter only", vary(mix, weight=lambda rng, a, x: rng.beta(a, 1))),
+        ("one side only", vary(mix, weight=lambda rng, a, x: 0.5 + abs(rng.beta(a, a) - 0.5))),
+        ("alpha inverted", vary(mix, alpha=lambda alpha: 1 / alpha)),
+        ("no permutation", vary(mix, partner=lambda rng, rows: rng.integers(rows, size=rows))),
+        ("fixed partners", vary(mix, partner=lambda rng, rows: np.arange(rows)[::-1])),
         ("weights do not add up", mixup_added),
-        ("own generator", mixup_own_generator),
-    ],
-    "is_label_preserving": [
-        ("mean over all", _variant(mean=True)),
-        ("index for class", _variant(index=True)),
-        ("counts", _variant(counts=True)),
-        ("not transformed", _variant(original=True)),
-        ("no class ignored", _variant(skip=True)),
-        ("tolerance ignored", _variant(limit=0)),
-        ("tolerance ignored", _variant(limit=0.5)),
-        ("tolerance ignored", _variant(strict=True)),
-        ("last of equals", _variant(last=True)),
-        ("target class", _variant(by_new=True)),
-        ("best for worst", _variant(best=True)),
+        ("own generator", vary(mix, rng=seeded())),
+        ("changes its input", mixup_in_place),
     ],
     "augmented_logits": [
-        ("clockwise", _logits(sign=-1)),
-        ("one angle for all", _logits(first=True)),
-        ("degrees as radians", _logits(radians=True)),
-        ("degrees as radians", _logits(sign=-1, first=True, radians=True, always=True)),
-        ("active in evaluation", _logits(always=True)),
-        ("not turned", _logits(swapped=True)),
-        ("columns first", _logits(transposed=True)),
-        ("bias missing", _logits(with_bias=False)),
+        ("degrees as radians", broken_augmented_logits),
+        ("changes its input", logits_in_place),
     ],
-}
+}  # fmt: skip

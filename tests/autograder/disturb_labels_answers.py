@@ -2,17 +2,15 @@
 
 import numpy as np
 
-# --- disturb_labels --------------------------------------------------------------------------
 
-
-def labels_by_loop(y, num_classes, alpha, rng):
+def labels_loop(y, num_classes, alpha, rng):
     seen = []
     for label in y:
         seen.append(rng.choice(num_classes) if 100 * rng.random() < alpha else label)
     return np.array(seen, np.int16)
 
 
-def labels_from_the_expectation(y, num_classes, alpha, rng):
+def labels_chances(y, num_classes, alpha, rng):
     """Draw from the expected distribution of each row, without replacing anything."""
     share = alpha / 100
     below = rng.random(len(y))
@@ -43,76 +41,29 @@ def labels_float(y, num_classes, alpha, rng):
     return np.where(replaced, np.floor(num_classes * rng.random(len(y))), y)
 
 
-def labels_indexed(y, num_classes, alpha, rng):
+def labels_in_place(y, num_classes, alpha, rng):
     rows = np.flatnonzero(rng.binomial(1, alpha / 100, size=len(y)))
     y[rows] = rng.integers(0, num_classes, len(rows))
     return y
 
 
-def labels_without_the_true_class(y, num_classes, alpha, rng):
-    shift = rng.integers(1, num_classes, size=y.shape)
-    return np.where(rng.random(y.shape) < alpha / 100, (y + shift) % num_classes, y)
+def labels_indexed(y, num_classes, alpha, rng):
+    return labels_in_place(y.copy(), num_classes, alpha, rng)
 
 
-def labels_percent_as_fraction(y, num_classes, alpha, rng):
-    return np.where(rng.random(y.shape) < alpha, rng.integers(num_classes, size=y.shape), y)
+def evenly(y, num_classes, rng):
+    return rng.integers(num_classes, size=y.shape)
 
 
-def labels_swapped(y, num_classes, alpha, rng):
-    return np.where(rng.random(y.shape) > alpha / 100, rng.integers(num_classes, size=y.shape), y)
+def one_draw_per_row(y, rng):
+    return rng.random(y.shape)
 
 
-def labels_divided_twice(y, num_classes, alpha, rng):
-    return labels_float(y, num_classes, alpha / 100, rng)
+def labels_with(anew=evenly, share=lambda alpha: alpha / 100, draw=one_draw_per_row):
+    def answer(y, num_classes, alpha, rng):
+        return np.where(draw(y, rng) < share(alpha), anew(y, num_classes, rng), y)
 
-
-def labels_one_decision(y, num_classes, alpha, rng):
-    anew = rng.integers(num_classes, size=y.shape)
-    return anew if rng.random() < alpha / 100 else y
-
-
-def labels_first_rows(y, num_classes, alpha, rng):
-    seen = y.copy()
-    count = round(len(y) * alpha / 100)
-    seen[:count] = rng.integers(num_classes, size=count)
-    return seen
-
-
-def labels_one_new_class(y, num_classes, alpha, rng):
-    return np.where(rng.random(y.shape) < alpha / 100, rng.integers(num_classes), y)
-
-
-def labels_next_class(y, num_classes, alpha, rng):
-    return (y + 1) % num_classes
-
-
-def labels_neighbour(y, num_classes, alpha, rng):
-    return np.where(rng.random(y.shape) < alpha / 100, (y + 1) % num_classes, y)
-
-
-def labels_last_class_missing(y, num_classes, alpha, rng):
-    anew = rng.integers(0, num_classes - 1, size=y.shape)
-    return np.where(rng.random(y.shape) < alpha / 100, anew, y)
-
-
-def labels_from_one(y, num_classes, alpha, rng):
-    anew = rng.integers(1, num_classes + 1, size=y.shape)
-    return np.where(rng.random(y.shape) < alpha / 100, anew, y)
-
-
-def labels_own_generator(y, num_classes, alpha, rng):
-    return labels_indexed(y, num_classes, alpha, np.random.default_rng())
-
-
-def labels_fixed_seed(y, num_classes, alpha, rng):
-    return labels_indexed(y, num_classes, alpha, np.random.default_rng(42))
-
-
-def labels_unchanged(y, num_classes, alpha, rng):
-    return y
-
-
-# --- expected_label_distribution ---------------------------------------------------------------
+    return answer
 
 
 def expectation_by_loop(alpha, num_classes):
@@ -138,36 +89,12 @@ def expectation_keras(alpha, num_classes):
     return keras.ops.one_hot(range(num_classes), num_classes) * (1 - share) + share / num_classes
 
 
-def _expectation(line):
-    """Make a wrong answer from the share a and K: its entries on and off the diagonal."""
-
-    def answer(alpha, num_classes):
-        on, off = line(alpha / 100, num_classes)
-        eye = np.eye(num_classes)
-        return on * eye + off * (1 - eye)
-
-    return answer
-
-
-# --- expected_step -------------------------------------------------------------------------------
-
-
-def _step(target, mean=True, sign=-1, rate=lambda a: a):
-    """Make an answer in NumPy that descends on the targets `target(onehot, a, K)`."""
-
-    def answer(kernel, bias, x, y, alpha, lr):
-        k = len(bias)
-        z = x @ kernel + bias
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        error = (p - target(np.eye(k)[y], alpha / 100, k)) / (len(y) if mean else 1)
-        return kernel + sign * lr * x.T @ error, bias + sign * lr * error.sum(axis=0)
-
-    return answer
-
-
-def smoothed(onehot, a, k):
-    return (1 - a) * onehot + a / k
+def step_numpy(kernel, bias, x, y, alpha, lr):
+    p = np.exp(x @ kernel + bias)
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(len(y)), y] -= 1 - alpha / 100
+    p -= alpha / 100 / len(bias)
+    return kernel - lr * x.T @ p / len(y), bias - lr * p.mean(axis=0)
 
 
 def step_all_labels(kernel, bias, x, y, alpha, lr):
@@ -189,26 +116,26 @@ def step_keras(kernel, bias, x, y, alpha, lr):
     import keras
     import tensorflow as tf
 
-    kernel, bias = tf.Variable(kernel), tf.Variable(bias)
+    weights = kernel, bias = tf.Variable(kernel), tf.Variable(bias)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=alpha / 100)
     with tf.GradientTape() as tape:
         value = loss(tf.one_hot(y, bias.shape[0]), x @ kernel + bias)
-    for variable, gradient in zip(
-        (kernel, bias), tape.gradient(value, (kernel, bias)), strict=True
-    ):
+    for variable, gradient in zip(weights, tape.gradient(value, weights), strict=True):
         variable.assign_sub(lr * tf.cast(gradient, variable.dtype))
-    return kernel, bias
+    return weights
 
 
 def step_drawn(kernel, bias, x, y, alpha, lr):
-    drawn = labels_indexed(y.copy(), len(bias), alpha, np.random.default_rng())
-    return _step(lambda onehot, a, k: onehot)(kernel, bias, x, drawn, alpha, lr)
+    drawn = labels_indexed(y, len(bias), alpha, np.random.default_rng())
+    return step_numpy(kernel, bias, x, drawn, 0.0, lr)
 
 
-# --- disturb_values ------------------------------------------------------------------------------
+def step_in_place(kernel, bias, x, y, alpha, lr):
+    kernel[:], bias[:] = step_numpy(kernel, bias, x, y, alpha, lr)
+    return kernel, bias
 
 
-def values_by_loop(y, fraction, scale, rng):
+def values_loop(y, fraction, scale, rng):
     return [v + scale * rng.standard_normal() if rng.random() < fraction else v for v in y]
 
 
@@ -220,33 +147,25 @@ def values_torch(y, fraction, scale, rng):
     return torch.tensor(y) + noise * (torch.rand(y.shape, generator=generator) < fraction)
 
 
-def values_float32(y, fraction, scale, rng):
-    y = np.float32(y)
+def values_in_place(y, fraction, scale, rng):
     rows = np.flatnonzero(rng.random(len(y)) < fraction)
     y[rows] += rng.normal(0, scale, len(rows)).astype("float32")
     return y
 
 
-def _values(noise, chosen=lambda y, fraction, rng: rng.random(y.shape) < fraction):
-    def answer(y, fraction, scale, rng):
-        return y + np.where(chosen(y, fraction, rng), noise(y, scale, rng), 0)
-
-    return answer
+def values_float32(y, fraction, scale, rng):
+    return values_in_place(np.float32(y), fraction, scale, rng)
 
 
 def gaussian(y, scale, rng):
     return rng.normal(scale=scale, size=y.shape)
 
 
-def values_own_generator(y, fraction, scale, rng):
-    return values_float32(y, fraction, scale, np.random.default_rng())
+def values_with(noise=gaussian, draw=one_draw_per_row):
+    def answer(y, fraction, scale, rng):
+        return y + np.where(draw(y, rng) < fraction, noise(y, scale, rng), 0)
 
-
-def values_fixed_seed(y, fraction, scale, rng):
-    return values_float32(y, fraction, scale, np.random.default_rng(1))
-
-
-# --- diagnose_noise ------------------------------------------------------------------------------
+    return answer
 
 
 def diagnosis_by_share(seen, y):
@@ -261,149 +180,62 @@ def diagnosis_by_share(seen, y):
 def diagnosis_counter(seen, y):
     from collections import Counter
 
-    changes, wrong_mode, wrong = False, False, False
-    for labels, true in zip(seen.T.tolist(), y.tolist(), strict=True):
-        counts = Counter(labels)
-        changes |= len(counts) > 1
-        wrong_mode |= counts.most_common(1)[0][0] != true
-        wrong |= set(counts) != {true}
-    if not wrong:
+    counts = [Counter(labels) for labels in seen.T.tolist()]
+    if all(set(count) == {true} for count, true in zip(counts, y, strict=True)):
         return "none"
-    if not changes:
+    if all(len(count) == 1 for count in counts):
         return "drawn once"
-    return "both" if wrong_mode else "drawn anew"
+    modes = [count.most_common(1)[0][0] for count in counts]
+    return "drawn anew" if modes == y.tolist() else "both"
 
 
 def diagnosis_one_epoch(seen, y):
-    """Look at one epoch only."""
     return "none" if (seen[0] == y).all() else "drawn once"
-
-
-def diagnosis_never_both(seen, y):
-    found = diagnosis_by_share(seen, y)
-    return "drawn anew" if found == "both" else found
-
-
-def diagnosis_never_once(seen, y):
-    return "none" if (seen == y).all() else "drawn anew"
-
-
-def diagnosis_any_wrong_is_both(seen, y):
-    found = diagnosis_by_share(seen, y)
-    return "both" if found == "drawn anew" else found
-
-
-def diagnosis_constant_both(seen, y):
-    return "none" if (seen == y).all() else "both"
-
-
-def diagnosis_of_the_mean(seen, y):
-    """Judge by all rows together: the few wrong ones are lost."""
-    found = diagnosis_by_share(seen, y)
-    return "drawn anew" if found == "both" and (seen == y).mean() > 0.55 else found
-
-
-def diagnosis_blind(seen, y):
-    return "none"
-
-
-def diagnosis_always_anew(seen, y):
-    return "drawn anew"
 
 
 RIGHT = {
     "disturb_labels": [
-        labels_by_loop,
-        labels_from_the_expectation,
-        labels_torch,
-        labels_keras,
-        labels_float,
-        labels_indexed,
+        *(labels_loop, labels_chances, labels_torch, labels_keras, labels_float, labels_indexed),
     ],
     "expected_label_distribution": [expectation_by_loop, expectation_torch, expectation_keras],
-    "expected_step": [_step(smoothed), step_all_labels, step_keras],
-    "disturb_values": [values_by_loop, values_torch, values_float32, _values(gaussian)],
+    "expected_step": [step_numpy, step_all_labels, step_keras],
+    "disturb_values": [values_loop, values_torch, values_float32, values_with()],
     "diagnose_noise": [diagnosis_by_share, diagnosis_counter],
 }
 
+# Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
     "disturb_labels": [
-        ("true class left out", labels_without_the_true_class),
-        ("percent taken as a fraction", labels_percent_as_fraction),
-        ("keep and replace swapped", labels_swapped),
-        ("percent of a percent", labels_divided_twice),
-        ("nothing disturbed", labels_unchanged),
-        ("one draw for the batch", labels_one_decision),
-        ("fixed rows", labels_first_rows),
-        ("one new class", labels_one_new_class),
-        ("one new class", labels_neighbour),
-        ("next class", labels_next_class),
-        ("class never drawn", labels_last_class_missing),
-        ("classes outside the range", labels_from_one),
-        ("own random numbers", labels_own_generator),
-        ("same noise each time", labels_fixed_seed),
+        ("true class left out", labels_with(lambda y, k, rng: (y + 1 + evenly(y, k - 1, rng)) % k)),
+        ("percent taken as a fraction", labels_with(share=lambda alpha: alpha)),
+        ("keep and replace swapped", labels_with(share=lambda alpha: 1 - alpha / 100)),
+        ("percent of a percent", labels_with(share=lambda alpha: alpha / 100 / 100)),
+        ("nothing disturbed", lambda y, k, alpha, rng: y),
+        ("one draw for the batch", labels_with(draw=lambda y, rng: rng.random())),
+        ("fixed rows", labels_with(draw=lambda y, rng: np.linspace(0, 1, len(y)))),
+        ("one new class", labels_with(lambda y, k, rng: rng.integers(k))),
+        ("one new class", labels_with(lambda y, k, rng: (y + 1) % k)),
+        ("class never drawn", labels_with(lambda y, k, rng: evenly(y, k - 1, rng))),
+        ("classes outside the range", labels_with(lambda y, k, rng: 1 + evenly(y, k, rng))),
+        ("own random numbers", lambda *given: labels_float(*given[:3], np.random.default_rng())),
+        ("same noise each time", lambda *given: labels_float(*given[:3], np.random.default_rng(1))),
+        ("changes its input", labels_in_place),
     ],
-    "expected_label_distribution": [
-        ("true class left out", _expectation(lambda a, k: (1 - a, a / (k - 1)))),
-        ("sum above 1", _expectation(lambda a, k: (1 - a + a / (k - 1), a / (k - 1)))),
-        (
-            "percent taken as a fraction",
-            _expectation(lambda a, k: (1 - 100 * a + 100 * a / k, 100 * a / k)),
-        ),
-        ("diagonal too low", _expectation(lambda a, k: (1 - a, a / k))),
-        ("no noise", _expectation(lambda a, k: (1, 0))),
-        ("only the noise", _expectation(lambda a, k: (a / k, a / k))),
-        ("one line", lambda alpha, num_classes: expectation_by_loop(alpha, num_classes)[0]),
-    ],
-    "expected_step": [
-        ("true labels", _step(lambda onehot, a, k: onehot)),
-        (
-            "percent taken as a fraction",
-            _step(lambda onehot, a, k: smoothed(onehot, 100 * a, k)),
-        ),
-        (
-            "true class left out",
-            _step(lambda onehot, a, k: (1 - a) * onehot + a / (k - 1) * (1 - onehot)),
-        ),
-        ("sum above 1", _step(lambda onehot, a, k: (1 - a) * onehot + a / (k - 1))),
-        ("summed loss", _step(smoothed, mean=False)),
-        ("uphill", _step(smoothed, sign=1)),
-        ("no step", lambda kernel, bias, *rest: (kernel, bias)),
-        ("labels are drawn", step_drawn),
-    ],
+    "expected_step": [("labels are drawn", step_drawn), ("changes its input", step_in_place)],
     "disturb_values": [
-        ("every row", _values(gaussian, lambda y, fraction, rng: np.ones(len(y), bool))),
-        (
-            "fraction swapped",
-            _values(gaussian, lambda y, fraction, rng: rng.random(y.shape) > fraction),
-        ),
+        ("every row", values_with(draw=lambda y, rng: np.full(y.shape, -1))),
+        ("fraction swapped", lambda y, share, *rest: values_loop(y, 1 - share, *rest)),
         ("nothing disturbed", lambda y, fraction, scale, rng: y),
-        ("one draw for the batch", _values(lambda y, scale, rng: rng.normal(scale=scale))),
-        ("only upwards", _values(lambda y, scale, rng: np.abs(gaussian(y, scale, rng)))),
-        ("scale squared", _values(lambda y, scale, rng: gaussian(y, scale**2, rng))),
-        ("scale as variance", _values(lambda y, scale, rng: gaussian(y, scale**0.5, rng))),
-        ("multiplied", _values(lambda y, scale, rng: y * gaussian(y, scale, rng))),
-        (
-            "not Gaussian",
-            _values(lambda y, scale, rng: scale * 3**0.5 * rng.uniform(-1, 1, y.shape)),
-        ),
-        ("own random numbers", values_own_generator),
-        ("same noise each time", values_fixed_seed),
-        (
-            "fixed rows",
-            _values(gaussian, lambda y, fraction, rng: np.arange(len(y)) < fraction * len(y)),
-        ),
+        ("one draw for the batch", values_with(lambda y, scale, rng: rng.normal(scale=scale))),
+        ("only upwards", values_with(lambda *given: abs(gaussian(*given)))),
+        ("scale squared", values_with(lambda y, scale, rng: gaussian(y, scale**2, rng))),
+        ("scale as variance", values_with(lambda y, scale, rng: gaussian(y, scale**0.5, rng))),
+        ("multiplied", values_with(lambda y, scale, rng: y * gaussian(y, scale, rng))),
+        ("not Gaussian", values_with(lambda y, s, rng: s * rng.uniform(-3, 3, y.shape) / 3**0.5)),
+        ("own random numbers", lambda *given: values_loop(*given[:3], np.random.default_rng())),
+        ("same noise each time", lambda *given: values_loop(*given[:3], np.random.default_rng(1))),
+        ("fixed rows", values_with(draw=lambda y, rng: np.linspace(0, 1, len(y)))),
+        ("changes its input", values_in_place),
     ],
-    "diagnose_noise": [
-        ("drawn once for drawn anew", diagnosis_one_epoch),
-        ("drawn once for both", diagnosis_one_epoch),
-        ("drawn anew for both", diagnosis_never_both),
-        ("drawn anew for both", diagnosis_of_the_mean),
-        ("drawn anew for drawn once", diagnosis_never_once),
-        ("both for drawn anew", diagnosis_any_wrong_is_both),
-        ("both for drawn once", diagnosis_constant_both),
-        ("none for drawn once", diagnosis_blind),
-        ("none for both", diagnosis_blind),
-        ("drawn anew for none", diagnosis_always_anew),
-    ],
+    "diagnose_noise": [("drawn once for drawn anew", diagnosis_one_epoch)],
 }

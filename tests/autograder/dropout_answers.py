@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from regbook.exercise import vary
+
 # --- dropout_forward -------------------------------------------------------------------------
 
 
@@ -55,107 +57,39 @@ def forward_keras(x, rate, rng, training=True):
     return x * mask / (1 - rate), mask
 
 
-def forward_swapped(x, rate, rng, training=True):
+def forward(
+    x, rate, rng, training=True, *, draw=lambda rng, shape: rng.random(shape),
+    drop=lambda x, mask: x * mask, scale=lambda rate: 1 / (1 - rate),
+    shown=lambda mask, rate: mask, evaluate=lambda x, rate: x, kept=np.ones,
+):  # fmt: skip
+    """Do it with any part replaced."""
     if not training:
-        return x, np.ones(x.shape)
-    mask = rng.random(x.shape) < rate
-    return x * mask / rate if rate else x, mask
+        return evaluate(x, rate), kept(x.shape)
+    mask = draw(rng, x.shape) >= rate
+    return drop(x, mask) * scale(rate), shown(mask, rate)
 
 
-def forward_unscaled(x, rate, rng, training=True):
-    mask = rng.random(x.shape) >= rate if training else np.ones(x.shape)
-    return x * mask, mask
+def per_batch(rng, shape):
+    return np.broadcast_to(rng.random(shape[1:]), shape)
 
 
-def forward_multiplied(x, rate, rng, training=True):
-    mask = rng.random(x.shape) >= rate if training else np.ones(x.shape)
-    return x * mask * (1 - rate if training else 1), mask
+def per_example(rng, shape):
+    return np.broadcast_to(rng.random(shape[:1] + (1,) * (len(shape) - 1)), shape)
 
 
-def forward_divided_by_rate(x, rate, rng, training=True):
-    mask = rng.random(x.shape) >= rate if training else np.ones(x.shape)
-    return x * mask / (rate if training and rate else 1), mask
+def ranks(rng, shape):
+    return rng.permutation(np.prod(shape)).reshape(shape) / np.prod(shape)
 
 
-def forward_scaled_mask(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    mask = (rng.random(x.shape) >= rate) / (1 - rate)
-    return x * mask, mask
+def ranks_by_row(rng, shape):
+    return rng.random(shape).argsort(axis=-1).argsort(axis=-1) / shape[-1]
 
 
-def forward_scaled_twice(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    mask = rng.random(x.shape) >= rate
-    return x * mask / (1 - rate) / (1 - rate), mask
-
-
-def forward_not_dropped(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    return x / (1 - rate), rng.random(x.shape) >= rate
-
-
-def forward_upside_down(x, rate, rng, training=True):
-    dropped = rng.random(x.shape) < rate if training else np.zeros(x.shape, bool)
-    return x * ~dropped / (1 - rate if training else 1), dropped
-
-
-def forward_mask_per_batch(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    mask = np.broadcast_to(rng.random(x.shape[1:]) >= rate, x.shape)
-    return x * mask / (1 - rate), mask
-
-
-def forward_draw_per_example(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    draw = rng.random((len(x),) + (1,) * (x.ndim - 1))
-    mask = np.broadcast_to(draw >= rate, x.shape)
-    return x * mask / (1 - rate), mask
-
-
-def forward_fixed_count(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    mask = np.ones(x.size)
-    mask[rng.permutation(x.size)[: round(rate * x.size)]] = 0
-    mask = mask.reshape(x.shape)
-    return x * mask / (1 - rate), mask
-
-
-def forward_fixed_count_per_row(x, rate, rng, training=True):
-    if not training:
-        return x, np.ones(x.shape)
-    order = rng.random(x.shape).argsort(axis=-1).argsort(axis=-1)
-    mask = order >= round(rate * x.shape[-1])
-    return x * mask / (1 - rate), mask
-
-
-def forward_fixed_mask(x, rate, rng, training=True):
-    return forward_loop(x, rate, np.random.default_rng(0), training)
-
-
-def forward_own_generator(x, rate, rng, training=True):
-    return forward_loop(x, rate, np.random.default_rng(), training)
-
-
-def forward_always_on(x, rate, rng, training=True):
-    return forward_loop(x, rate, rng)
-
-
-def forward_scaled_in_evaluation(x, rate, rng, training=True):
-    return forward_loop(x, rate, rng) if training else (x * (1 - rate), np.ones(x.shape))
-
-
-def forward_empty_mask(x, rate, rng, training=True):
-    return forward_loop(x, rate, rng) if training else (x, np.zeros(x.shape))
-
-
-def forward_only_out(x, rate, rng, training=True):
-    return forward_loop(x, rate, rng, training)[0]
+def forward_in_place(x, rate, rng, training=True):
+    mask = rng.random(x.shape) >= (rate if training else 0)
+    x[~mask] = 0
+    x[mask] /= 1 - rate if training else 1
+    return x, mask
 
 
 # --- dropout_backward ------------------------------------------------------------------------
@@ -191,6 +125,12 @@ def backward_tensorflow(dy, mask, rate):
     return tape.gradient(out, x, output_gradients=tf.constant(dy))
 
 
+def backward_in_place(dy, mask, rate):
+    dy *= mask
+    dy /= 1 - rate
+    return dy
+
+
 # --- expected_scale --------------------------------------------------------------------------
 
 
@@ -211,7 +151,7 @@ def scale_torch(rate):
 # --- spot_the_mode_bug -----------------------------------------------------------------------
 
 
-def _torch_loop(
+def loop_torch(
     weights,
     x_train,
     y_train,
@@ -222,14 +162,17 @@ def _torch_loop(
     epochs,
     *,
     before_step="train",
-    before_measuring="eval",
+    measuring=("eval", "eval"),
     after_epoch="",
     reported=False,
     measure_first=False,
     steps=True,
     seed=None,
 ):
-    """Train with the mode switched where the arguments say; return the three losses."""
+    """Train with the mode switched where the arguments say; return the three losses.
+
+    measuring: the switch before the first measurement, and before the later ones.
+    """
     import torch
     from torch import nn
 
@@ -252,7 +195,7 @@ def _torch_loop(
 
     @torch.no_grad()
     def measure():
-        switch(before_measuring)
+        switch(measuring[bool(dev)])
         dev.append(cross_entropy(model(x_dev), y_dev).item())
         train.append(cross_entropy(model(x_train), y_train).item())
 
@@ -272,10 +215,6 @@ def _torch_loop(
             measure()
         switch(after_epoch)
     return step, step if reported else train, dev
-
-
-def loop_torch(*arguments):
-    return _torch_loop(*arguments)
 
 
 def loop_keras(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs):
@@ -299,9 +238,9 @@ def loop_keras(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs):
     return step, train, dev
 
 
-def loop_numpy(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, scale=1.0, seed=None):
+def loop_numpy(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, scale=1.0, copy=True):
     """Do it by hand; `scale` multiplies the hidden units in evaluation."""
-    w1, b1, w2, b2 = (np.array(w, dtype=float) for w in weights)
+    w1, b1, w2, b2 = (np.array(w, copy=copy or None) for w in weights)
     rng = np.random.default_rng()
 
     def probabilities(x, factor):
@@ -315,64 +254,17 @@ def loop_numpy(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, sca
 
     losses = np.zeros((3, epochs))
     for epoch in range(epochs):
-        if seed is not None:
-            rng = np.random.default_rng(seed)
         factor = (rng.random((len(x_train), len(b1))) >= rate) / (1 - rate)
         z, a, p = probabilities(x_train, factor)
         losses[0, epoch] = loss(p, y_train)
         d = (p - np.eye(len(b2))[y_train]) / len(p)
         dz = d @ w2.T * factor * (z > 0)
-        w2, b2 = w2 - lr * a.T @ d, b2 - lr * d.sum(axis=0)
-        w1, b1 = w1 - lr * x_train.T @ dz, b1 - lr * dz.sum(axis=0)
+        gradients = x_train.T @ dz, dz.sum(axis=0), a.T @ d, d.sum(axis=0)
+        for array, gradient in zip((w1, b1, w2, b2), gradients, strict=True):
+            array -= lr * gradient
         losses[1, epoch] = loss(probabilities(x_train, scale)[2], y_train)
         losses[2, epoch] = loss(probabilities(x_dev, scale)[2], y_dev)
     return losses
-
-
-def loop_as_broken(*arguments):
-    return _torch_loop(*arguments, before_step="", before_measuring="", after_epoch="eval")
-
-
-def loop_never_eval(*arguments):
-    return _torch_loop(*arguments, before_measuring="")
-
-
-def loop_never_back(*arguments):
-    return _torch_loop(*arguments, before_step="")
-
-
-def loop_always_eval(*arguments):
-    return _torch_loop(*arguments, before_step="eval")
-
-
-def loop_reported(*arguments):
-    return _torch_loop(*arguments, reported=True)
-
-
-def loop_measured_first(*arguments):
-    return _torch_loop(*arguments, measure_first=True)
-
-
-def loop_without_steps(*arguments):
-    return _torch_loop(*arguments, steps=False)
-
-
-def loop_fixed_mask(*arguments):
-    return _torch_loop(*arguments, seed=0)
-
-
-def loop_swapped_rate(*arguments):
-    *others, rate, lr, epochs = arguments
-    return _torch_loop(*others, 1 - rate if rate else 0.0, lr, epochs)
-
-
-def loop_order(*arguments):
-    step, train, dev = _torch_loop(*arguments)
-    return step, dev, train
-
-
-def loop_scaled(*arguments):
-    return loop_numpy(*arguments, scale=1 - arguments[5])
 
 
 RIGHT = {
@@ -389,57 +281,47 @@ RIGHT = {
     "spot_the_mode_bug": [loop_torch, loop_keras, loop_numpy],
 }
 
+# Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
     "dropout_forward": [
-        ("rate and keep swapped", forward_swapped),
-        ("no rescaling", forward_unscaled),
-        ("multiplied", forward_multiplied),
-        ("divided by the rate", forward_divided_by_rate),
-        ("scaled mask", forward_scaled_mask),
-        ("scaled twice", forward_scaled_twice),
-        ("rescaled, not dropped", forward_not_dropped),
-        ("mask upside down", forward_upside_down),
-        ("one mask per batch", forward_mask_per_batch),
-        ("one draw per example", forward_draw_per_example),
-        ("fixed count", forward_fixed_count),
-        ("fixed count", forward_fixed_count_per_row),
-        ("fixed mask", forward_fixed_mask),
-        ("own generator", forward_own_generator),
-        ("active in evaluation", forward_always_on),
-        ("scaled in evaluation", forward_scaled_in_evaluation),
-        ("empty mask", forward_empty_mask),
-        ("error", forward_only_out),
+        ("rate and keep swapped", vary(forward, rate=lambda rate: 1 - rate)),
+        ("no rescaling", vary(forward, scale=lambda rate: 1)),
+        ("multiplied", vary(forward, scale=lambda rate: 1 - rate)),
+        ("divided by the rate", vary(forward, scale=lambda rate: 1 / (rate or 1))),
+        ("scaled mask", vary(forward, shown=lambda mask, rate: mask / (1 - rate))),
+        ("scaled twice", vary(forward, scale=lambda rate: 1 / (1 - rate) ** 2)),
+        ("rescaled, not dropped", vary(forward, drop=lambda x, mask: x)),
+        ("mask upside down", vary(forward, shown=lambda mask, rate: ~mask, kept=np.zeros)),
+        ("one mask per batch", vary(forward, draw=per_batch)),
+        ("one draw per example", vary(forward, draw=per_example)),
+        ("fixed count", vary(forward, draw=ranks)),
+        ("fixed count", vary(forward, draw=ranks_by_row)),
+        ("fixed mask", vary(forward, rng=lambda rng: np.random.default_rng(0))),
+        ("own generator", vary(forward, rng=lambda rng: np.random.default_rng())),
+        ("active in evaluation", vary(forward, training=True)),
+        ("scaled in evaluation", vary(forward, evaluate=lambda x, rate: x * (1 - rate))),
+        ("scaled up in evaluation", vary(forward, evaluate=lambda x, rate: x / (1 - rate))),
+        ("empty mask", vary(forward, kept=np.zeros)),
+        ("error", lambda *case: forward(*case)[0]),
+        ("changes its input", forward_in_place),
     ],
-    "dropout_backward": [
-        ("no rescaling", lambda dy, mask, rate: dy * mask),
-        ("no mask", lambda dy, mask, rate: dy),
-        ("scale without mask", lambda dy, mask, rate: dy / (1 - rate)),
-        ("multiplied", lambda dy, mask, rate: dy * mask * (1 - rate)),
-        ("divided by the rate", lambda dy, mask, rate: dy * mask / rate),
-        ("upside down", lambda dy, mask, rate: dy * (1 - mask) / (1 - rate)),
-        ("scaled twice", lambda dy, mask, rate: dy * mask / (1 - rate) ** 2),
-    ],
-    "expected_scale": [
-        ("factor of evaluation", lambda rate: 1 - rate),
-        ("rate and keep swapped", lambda rate: 1 / rate),
-        ("the rate itself", lambda rate: rate),
-        ("keeps the variance", lambda rate: 1 / np.sqrt(1 - rate)),
-        ("first order", lambda rate: 1 + rate),
-        ("squared", lambda rate: (1 - rate) ** -2.0),
-        ("added noise", lambda rate: rate / (1 - rate)),
-    ],
+    "dropout_backward": [("changes its input", backward_in_place)],
     "spot_the_mode_bug": [
-        ("first epoch with dropout", loop_as_broken),
-        ("never back to training", loop_as_broken),
-        ("active in evaluation", loop_never_eval),
-        ("never back to training", loop_never_back),
-        ("dropout never on", loop_always_eval),
-        ("reported loss as train loss", loop_reported),
-        ("measured before the step", loop_measured_first),
-        ("no step", loop_without_steps),
-        ("fixed mask", loop_fixed_mask),
-        ("rate and keep swapped", loop_swapped_rate),
-        ("order", loop_order),
-        ("scaled in evaluation", loop_scaled),
+        ("first epoch with dropout", vary(loop_torch, measuring=("", "eval"))),
+        (
+            "never back to training",
+            vary(loop_torch, before_step="", measuring=("", ""), after_epoch="eval"),
+        ),
+        ("never back to training", vary(loop_torch, before_step="")),
+        ("active in evaluation", vary(loop_torch, measuring=("", ""))),
+        ("dropout never on", vary(loop_torch, before_step="eval")),
+        ("reported loss as train loss", vary(loop_torch, reported=True)),
+        ("measured before the step", vary(loop_torch, measure_first=True)),
+        ("no step", vary(loop_torch, steps=False)),
+        ("fixed mask", vary(loop_torch, seed=0)),
+        ("rate and keep swapped", vary(loop_torch, rate=lambda rate: 1 - rate if rate else 0.0)),
+        ("order", lambda *task: np.array(loop_torch(*task))[[0, 2, 1]]),
+        ("scaled in evaluation", lambda *task: loop_numpy(*task, scale=1 - task[5])),
+        ("changes its input", lambda *task: loop_numpy(*task, copy=False)),
     ],
 }

@@ -131,6 +131,16 @@ def train_numpy(kernel, bias, x, y, order, rates, momentum):
     return tuple(weights)
 
 
+def train_in_place(kernel, bias, x, y, order, rates, momentum):
+    velocity = [0, 0]
+    for rows, rate in zip(order, rates, strict=True):
+        slopes = gradient(kernel, bias, x[rows], y[rows])
+        velocity = [momentum * v + slope for v, slope in zip(velocity, slopes, strict=True)]
+        kernel -= rate * velocity[0]
+        bias -= rate * velocity[1]
+    return kernel, bias
+
+
 def train_keras(kernel, bias, x, y, order, rates, momentum):
     import keras
     import tensorflow as tf
@@ -221,5 +231,8 @@ RIGHT = {
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
-    "train_with_schedule": [("keras-velocity", train_naive_keras)],
+    "train_with_schedule": [
+        ("keras-velocity", train_naive_keras),
+        ("changes its input", train_in_place),
+    ],
 }

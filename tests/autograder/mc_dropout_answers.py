@@ -2,15 +2,6 @@
 
 import numpy as np
 
-# --- mc_predict ------------------------------------------------------------------------------
-
-
-def mc_probe(model_fn, x, passes):
-    total = np.zeros(np.shape(model_fn(x)))
-    for _ in range(passes):
-        total += model_fn(x)
-    return total / passes
-
 
 def mc_accumulate(model_fn, x, passes):
     mean = 0.0
@@ -35,33 +26,11 @@ def mc_keras(model_fn, x, passes):
     return keras.ops.mean(keras.ops.stack([model_fn(x) for _ in range(passes)]), axis=0)
 
 
-def mc_logits(model_fn, x, passes):
-    p = np.exp(np.mean([np.log(model_fn(x)) for _ in range(passes)], axis=0))
-    return p / p.sum(axis=1, keepdims=True)
-
-
-def mc_votes(model_fn, x, passes):
-    votes = 0
+def mc_probe(model_fn, x, passes):
+    total = np.zeros(np.shape(model_fn(x)))
     for _ in range(passes):
-        p = model_fn(x)
-        votes = votes + np.eye(p.shape[1])[p.argmax(axis=1)]
-    return votes / passes
-
-
-def mc_last(model_fn, x, passes):
-    for _ in range(passes):
-        p = model_fn(x)
-    return p
-
-
-def mc_axis(axis):
-    def answer(model_fn, x, passes):
-        return np.mean([model_fn(x) for _ in range(passes)], axis=axis)
-
-    return answer
-
-
-# --- predictive_entropy ----------------------------------------------------------------------
+        total += model_fn(x)
+    return total / passes
 
 
 def entropy_loop(p):
@@ -99,17 +68,10 @@ def entropy_keras(p):
     return -keras.ops.sum(mean * keras.ops.log(keras.ops.maximum(mean, 1e-30)), axis=1)
 
 
-def _entr(p):
-    return -(p * np.log(np.where(p > 0, p, 1)))
-
-
-def entropy_with_nan(p):
+def entropy_in_place(p):
+    p[p == 0] = 1e-30
     mean = p.mean(axis=0)
-    with np.errstate(all="ignore"):
-        return -(mean * np.log(mean)).sum(axis=1)
-
-
-# --- expected_calibration_error --------------------------------------------------------------
+    return -(mean * np.log(mean)).sum(axis=1)
 
 
 def ece_loop(p, y, bins):
@@ -142,79 +104,68 @@ def ece_torch(p, y, bins):
     return torch.zeros(bins, dtype=gap.dtype).index_add(0, number, gap).abs().sum() / len(y)
 
 
-def _bins(p, y, bins, kind="below"):
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    number = np.ceil(confidence * bins) - 1
-    if kind == "above":
-        number = np.minimum(np.floor(confidence * bins), bins - 1)
-    if kind == "lost":
-        number = np.floor(confidence * bins)
-    found = [number == b for b in range(bins)]
-    share = np.array([inside.mean() for inside in found])
-    total = np.array([(right - confidence)[inside].sum() for inside in found])
-    count = np.array([inside.sum() for inside in found])
-    return share, np.divide(total, count, out=np.zeros(bins), where=count > 0), count > 0
-
-
-def ece_of(formula, kind="below"):
-    def answer(p, y, bins):
-        return formula(*_bins(p, y, bins, kind))
-
-    return answer
-
-
 def ece_nan(p, y, bins):
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    number, error = np.ceil(confidence * bins) - 1, 0.0
-    with np.errstate(all="ignore"):
-        for b in range(bins):
-            inside = number == b
-            gap = right[inside].sum() / np.float64(inside.sum())
-            gap -= confidence[inside].sum() / np.float64(inside.sum())
-            error += inside.mean() * abs(gap)
-    return error
+    inside = np.ceil(p.max(axis=1) * bins) == np.arange(1, bins + 1)[:, None]
+    gap = inside @ ((p.argmax(axis=1) == y) - p.max(axis=1))
+    with np.errstate(invalid="ignore"):
+        return (inside.mean(axis=1) * np.abs(gap / inside.sum(axis=1))).sum()
 
 
-def ece_true_class(p, y, bins):
-    confidence, right = p[np.arange(len(y)), y], p.argmax(axis=1) == y
-    number = np.ceil(confidence * bins)
-    return sum(abs((right - confidence)[number == b].sum()) for b in set(number)) / len(y)
-
-
-def ece_all_classes(p, y, bins):
-    confidence, right = p.ravel(), np.eye(p.shape[1])[y].ravel()
-    number = np.ceil(confidence * bins)
-    return sum(abs((right - confidence)[number == b].sum()) for b in set(number)) / len(right)
-
-
-def ece_rows(p, y, bins):
-    return np.abs((p.argmax(axis=1) == y) - p.max(axis=1)).mean()
-
-
-# --- enable_dropout_only ---------------------------------------------------------------------
-
-
-def _torch_network(model, first, second, norm=None, rate=None):
+def _torch(model, dropout=None, second=None, *, norm=None, container=None, switch=None):
+    """Build the network of plain layers, or of others; `switch` sets the modes of its modules."""
+    import torch
     from torch import nn
 
-    rate = model["rate"] if rate is None else rate
     hidden = model["hidden"]
-    return nn.Sequential(
+    dropout = dropout or nn.Dropout
+    network = (container or nn.Sequential)(
         nn.Linear(model["inputs"], hidden),
         (norm or nn.BatchNorm1d)(hidden, eps=model["eps"]),
         nn.ReLU(),
-        first(rate),
+        dropout(model["rate"]),
         nn.Linear(hidden, hidden),
         nn.ReLU(),
-        second(rate),
+        (second or dropout)(model["rate"]),
         nn.Linear(hidden, model["classes"]),
     )
-
-
-def _with_optimizer(network):
-    import torch
-
+    if switch:
+        switch(network)
     return network, torch.optim.SGD(network.parameters(), lr=0.1)
+
+
+def _train_only(network, *kinds):
+    """The filter of the lesson, without its eval(); kinds: beside dropout."""
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, (nn.Dropout, *kinds)):
+            module.train()
+    return network
+
+
+def only_filter(model):
+    return _torch(model, switch=lambda network: _train_only(network.eval()))
+
+
+def only_filter_inside(model):
+    """The filter on a network inside of a module that stays in training mode."""
+    from torch import nn
+
+    def container(*layers):
+        return nn.Sequential(nn.Sequential(*layers))
+
+    return _torch(model, container=container, switch=lambda outer: _train_only(outer[0].eval()))
+
+
+def only_own_train(model):
+    """A filter that is part of train(), so that it holds after eval() too."""
+    from torch import nn
+
+    class OnlyDropout(nn.Sequential):
+        def train(self, mode=True):
+            return _train_only(super().train(False))
+
+    return _torch(model, container=OnlyDropout)
 
 
 def _always():
@@ -227,105 +178,36 @@ def _always():
     return AlwaysDropout
 
 
-def only_filter(model):
-    """A filter over the modules that holds, because it is part of train()."""
-    from torch import nn
-
-    class OnlyDropout(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = _torch_network(model, nn.Dropout, nn.Dropout)
-
-        def train(self, mode=True):
-            super().train(False)
-            for module in self.modules():
-                if isinstance(module, nn.Dropout):
-                    module.training = True
-            return self
-
-        def forward(self, x):
-            return self.net(x)
-
-    return _with_optimizer(OnlyDropout())
-
-
-def only_by_hand(model):
-    """Masks by hand, without a dropout layer."""
-    import torch
-    from torch import nn
-
-    class Mask(nn.Module):
-        def __init__(self, rate):
-            super().__init__()
-            self.rate = rate
-
-        def forward(self, x):
-            return x * (torch.rand_like(x) >= self.rate) / (1 - self.rate)
-
-    return _with_optimizer(_torch_network(model, Mask, Mask))
-
-
-def _keras_network(model, first, second, norm_training=None):
-    import keras
-
-    class Norm(keras.layers.BatchNormalization):
-        def call(self, inputs, training=None):
-            chosen = training if norm_training is None else norm_training
-            return super().call(inputs, training=chosen)
-
-    x = inputs = keras.Input((model["inputs"],))
-    x = keras.layers.Dense(model["hidden"])(x)
-    x = keras.layers.ReLU()(Norm(epsilon=model["eps"])(x))
-    x = keras.layers.Dense(model["hidden"], activation="relu")(first(x))
-    network = keras.Model(inputs, keras.layers.Dense(model["classes"])(second(x)))
-    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return network
-
-
-def _keras_always(rate):
-    import keras
-
-    class AlwaysDropout(keras.layers.Dropout):
-        def call(self, inputs, training=None):
-            return super().call(inputs, training=True)
-
-    return AlwaysDropout(rate)
-
-
-def only_keras(model):
-    return _keras_network(model, *(_keras_always(model["rate"]) for _ in range(2)))
-
-
-def only_nothing(model):
-    from torch import nn
-
-    return _with_optimizer(_torch_network(model, nn.Dropout, nn.Dropout))
-
-
-def only_until_eval(model):
-    """The usual filter, which the next model.eval() undoes."""
-    from torch import nn
-
-    network = _torch_network(model, nn.Dropout, nn.Dropout).eval()
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.train()
-    return _with_optimizer(network)
-
-
-def only_at_building(model):
-    import keras
-
-    def dropout(x):
-        return keras.layers.Dropout(model["rate"])(x, training=True)
-
-    return _keras_network(model, dropout, dropout)
+def only_subclass(model):
+    return _torch(model, _always())
 
 
 def only_first(model):
     from torch import nn
 
-    return _with_optimizer(_torch_network(model, _always(), nn.Dropout))
+    return _torch(model, _always(), nn.Dropout)
+
+
+def _by_hand(mask):
+    """Return an answer whose own layer multiplies by mask(x, rate)."""
+
+    def answer(model):
+        from torch import nn
+
+        class Mask(nn.Identity):
+            def forward(self, x):
+                return x * mask(x, model["rate"])
+
+        return _torch(model, Mask)
+
+    return answer
+
+
+def _kept(x, rate, seed=None):
+    import torch
+
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return torch.rand(x.shape, generator=generator) >= rate
 
 
 def only_everything(model):
@@ -336,12 +218,14 @@ def only_everything(model):
         def train(self, mode=True):
             return super().train(True)
 
-    return _with_optimizer(Everything(*_torch_network(model, nn.Dropout, nn.Dropout)))
+    return _torch(model, container=Everything)
 
 
-def only_everything_keras(model):
-    dropout = (_keras_always(model["rate"]) for _ in range(2))
-    return _keras_network(model, *dropout, norm_training=True)
+def only_too_wide(model):
+    """A filter that takes batch normalization along."""
+    from torch import nn
+
+    return _torch(model, switch=lambda network: _train_only(network.eval(), nn.BatchNorm1d))
 
 
 def only_batch_statistics(model):
@@ -353,85 +237,60 @@ def only_batch_statistics(model):
             z = (x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + self.eps).sqrt()
             return z * self.weight + self.bias
 
-    return _with_optimizer(_torch_network(model, _always(), _always(), BatchNorm1d))
-
-
-def only_swapped(model):
-    rate = 1 - model["rate"]
-    return _with_optimizer(_torch_network(model, _always(), _always(), rate=rate))
-
-
-def only_unscaled(model):
-    import torch
-    from torch import nn
-
-    class Mask(nn.Dropout):
-        def forward(self, x):
-            return x * (torch.rand_like(x) >= self.p)
-
-    return _with_optimizer(_torch_network(model, Mask, Mask))
-
-
-def only_fixed(model):
-    import torch
-    from torch import nn
-
-    class Fixed(nn.Dropout):
-        def forward(self, x):
-            generator = torch.Generator().manual_seed(0)
-            return x * (torch.rand(x.shape, generator=generator) >= self.p) / (1 - self.p)
-
-    return _with_optimizer(_torch_network(model, Fixed, Fixed))
-
-
-def only_mask_per_batch(model):
-    import torch
-    from torch import nn
-
-    class Batch(nn.Dropout):
-        def forward(self, x):
-            return x * (torch.rand(x.shape[1:]) >= self.p) / (1 - self.p)
-
-    return _with_optimizer(_torch_network(model, Batch, Batch))
+    return _torch(model, _always(), norm=BatchNorm1d)
 
 
 def only_moving(model):
     """Running statistics are used, and updated all the same."""
-    import torch
     from torch import nn
 
     class BatchNorm1d(nn.BatchNorm1d):
         def forward(self, x):
             out = super().forward(x)
-            with torch.no_grad():
-                self.running_mean += 0.1 * (x.mean(dim=0) - self.running_mean)
+            self.running_mean += 0.1 * (x.detach().mean(dim=0) - self.running_mean)
             return out
 
-    return _with_optimizer(_torch_network(model, _always(), _always(), BatchNorm1d))
+    return _torch(model, _always(), norm=BatchNorm1d)
 
 
-# --- diagnose_uncertainty --------------------------------------------------------------------
+def _keras(model, dropout, norm=None):
+    """Build the network; dropout: a function of a tensor. norm: the class of the normalization."""
+    import keras
+
+    inputs = keras.Input((model["inputs"],))
+    x = keras.layers.Dense(model["hidden"])(inputs)
+    x = (norm or keras.layers.BatchNormalization)(epsilon=model["eps"])(x)
+    x = keras.layers.Dense(model["hidden"], activation="relu")(dropout(keras.layers.ReLU()(x)))
+    network = keras.Model(inputs, keras.layers.Dense(model["classes"])(dropout(x)))
+    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return network
 
 
-def diagnose(p, limit, *, entropy=None, total=None, low=None, off=None, share=None, order=0):
-    """The solution, with one part replaced."""
+def only_keras(model, norm=None):
+    """The subclass of the lesson."""
+    import keras
 
-    def usual(q):
-        return _entr(q).sum(axis=-1)
+    class AlwaysDropout(keras.layers.Dropout):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=True)
 
-    entropy = entropy or usual
-    all_equal = bool((p == p[:1]).all()) if off is None else off(p)
-    value = entropy(p.mean(axis=0)) if total is None else total(p)
-    between = value - entropy(p).mean()
-    compared = between if low == "information" else value
-    wide = between > value / 2 if share is None else share(between, value, limit)
-    if order == 0 and all_equal:
-        return "dropout is off"
-    if compared <= limit:
-        return "sure"
-    if order == 1 and all_equal:
-        return "dropout is off"
-    return "unfamiliar" if wide else "ambiguous"
+    return _keras(model, lambda x: AlwaysDropout(model["rate"])(x), norm)
+
+
+def only_everything_keras(model):
+    import keras
+
+    class Norm(keras.layers.BatchNormalization):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=True)
+
+    return only_keras(model, Norm)
+
+
+def only_at_building(model):
+    import keras
+
+    return _keras(model, lambda x: keras.layers.Dropout(model["rate"])(x, training=True))
 
 
 def diagnose_loop(p, limit):
@@ -462,27 +321,15 @@ def diagnose_torch(p, limit):
     return "unfamiliar" if total - within > total / 2 else "ambiguous"
 
 
-def _diagnose(**parts):
-    def answer(p, limit):
-        return diagnose(p, limit, **parts)
-
-    return answer
-
-
-def _with_nan(q):
-    with np.errstate(all="ignore"):
-        return -(q * np.log(q)).sum(axis=-1)
-
-
-def diagnose_upside_down(p, limit):
-    found = diagnose(p, -1)
-    high = _entr(p.mean(axis=0)).sum() >= limit
-    return "sure" if high and found != "dropout is off" else found
-
-
-def diagnose_swapped(p, limit):
-    found = diagnose(p, limit)
-    return {"unfamiliar": "ambiguous", "ambiguous": "unfamiliar"}.get(found, found)
+def diagnose_divergence(p, limit):
+    """Mutual information as the mean divergence of the passes from their average."""
+    mean = np.maximum(np.mean(p, axis=0, dtype=np.float32), 1e-30)
+    entropy = -(mean * np.log(mean)).sum()
+    information = (p * np.log(np.maximum(p, 1e-30) / mean)).sum() / len(p)
+    if not np.diff(p, axis=0).any():
+        return "dropout is off"
+    unsure = "unfamiliar" if information / entropy > 0.5 else "ambiguous"
+    return unsure if entropy > limit else "sure"
 
 
 RIGHT = {
@@ -495,89 +342,43 @@ RIGHT = {
         entropy_keras,
     ],
     "expected_calibration_error": [ece_loop, ece_digitize, ece_torch],
-    "enable_dropout_only": [only_filter, only_by_hand, only_keras],
-    "diagnose_uncertainty": [diagnose_loop, diagnose_torch, _diagnose()],
+    "enable_dropout_only": [
+        only_filter,
+        only_filter_inside,
+        lambda model: _torch(model, switch=lambda network: network[1].eval()),
+        only_own_train,
+        only_subclass,
+        _by_hand(lambda x, rate: _kept(x, rate) / (1 - rate)),
+        only_keras,
+    ],
+    "diagnose_uncertainty": [diagnose_loop, diagnose_torch, diagnose_divergence],
 }
 
+# Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
     "mc_predict": [
-        ("averages the logarithms", mc_logits),
-        ("averages the decisions", mc_votes),
-        ("one pass repeated", lambda model_fn, x, passes: model_fn(x)),
         ("one pass repeated", lambda model_fn, x, passes: np.mean([model_fn(x)] * passes, axis=0)),
-        ("last pass", mc_last),
-        ("sum", lambda model_fn, x, passes: sum(model_fn(x) for _ in range(passes))),
-        ("one pass short", lambda model_fn, x, n: sum(model_fn(x) for _ in range(1, n)) / n),
-        (
-            "median",
-            lambda model_fn, x, passes: np.median([model_fn(x) for _ in range(passes)], axis=0),
-        ),
-        ("mean over rows", mc_axis(1)),
-        ("mean over classes", mc_axis(2)),
         ("calls_once_per_pass", mc_probe),
     ],
-    "predictive_entropy": [
-        ("mean of the entropies", lambda p: _entr(p).sum(axis=2).mean(axis=0)),
-        (
-            "mutual information",
-            lambda p: _entr(p.mean(axis=0)).sum(axis=1) - _entr(p).sum(axis=2).mean(axis=0),
-        ),
-        ("bits", lambda p: _entr(p.mean(axis=0)).sum(axis=1) / np.log(2)),
-        ("decimal logarithm", lambda p: _entr(p.mean(axis=0)).sum(axis=1) / np.log(10)),
-        ("no minus", lambda p: -_entr(p.mean(axis=0)).sum(axis=1)),
-        ("mean over classes", lambda p: _entr(p.mean(axis=0)).mean(axis=1)),
-        ("normalized", lambda p: _entr(p.mean(axis=0)).sum(axis=1) / np.log(p.shape[2])),
-        ("first pass", lambda p: _entr(p[0]).sum(axis=1)),
-        ("summed over passes", lambda p: _entr(p.sum(axis=0)).sum(axis=1)),
-        ("total", lambda p: _entr(p.mean(axis=0)).sum()),
-        ("zero times infinity", entropy_with_nan),
-    ],
-    "expected_calibration_error": [
-        ("unweighted", ece_of(lambda share, gap, full: np.abs(gap[full]).mean())),
-        ("unweighted", ece_of(lambda share, gap, full: np.abs(gap).mean())),
-        ("maximum", ece_of(lambda share, gap, full: np.abs(gap).max())),
-        ("signed", ece_of(lambda share, gap, full: (share * gap).sum())),
-        ("signed", ece_of(lambda share, gap, full: abs((share * gap).sum()))),
-        ("squared", ece_of(lambda share, gap, full: (share * gap**2).sum())),
-        ("squared", ece_of(lambda share, gap, full: np.sqrt((share * gap**2).sum()))),
-        ("percent", ece_of(lambda share, gap, full: 100 * (share * np.abs(gap)).sum())),
-        ("edge above", ece_of(lambda share, gap, full: (share * np.abs(gap)).sum(), "above")),
-        ("certain rows lost", ece_of(lambda share, gap, full: (share * np.abs(gap)).sum(), "lost")),
-        ("all classes", ece_all_classes),
-        ("true class", ece_true_class),
-        ("row by row", ece_rows),
-        ("empty bins", ece_nan),
-    ],
+    "predictive_entropy": [("changes its input", entropy_in_place)],
+    "expected_calibration_error": [("empty bins", ece_nan)],
     "enable_dropout_only": [
-        ("dropout is off", only_nothing),
-        ("dropout is off", only_until_eval),
+        ("dropout is off", _torch),
+        ("dropout is off", lambda model: _torch(model, switch=lambda net: net.eval())),
+        ("dropout is off", lambda model: _torch(model, switch=_train_only)),
+        ("dropout is off", lambda model: _torch(model, switch=lambda net: _train_only(net).eval())),
         ("dropout is off", only_at_building),
         ("one layer only", only_first),
         ("batch statistics", only_everything),
+        ("batch statistics", only_everything_keras),
+        ("batch statistics", only_too_wide),
         ("batch statistics", only_batch_statistics),
-        ("statistics moved", only_everything_keras),
         ("statistics moved", only_moving),
-        ("rate and keep swapped", only_swapped),
-        ("no rescaling", only_unscaled),
-        ("fixed mask", only_fixed),
-        ("one mask per batch", only_mask_per_batch),
-        ("error", lambda model: only_nothing(model)[0]),
+        ("rate and keep swapped", _by_hand(lambda x, rate: _kept(x, 1 - rate) / rate)),
+        ("no rescaling", _by_hand(_kept)),
+        ("fixed mask", _by_hand(lambda x, rate: _kept(x, rate, seed=0) / (1 - rate))),
+        ("one mask per batch", _by_hand(lambda x, rate: _kept(x[0], rate) / (1 - rate))),
+        ("error", lambda model: _torch(model)[0]),
     ],
-    "diagnose_uncertainty": [
-        ("the two swapped", diagnose_swapped),
-        ("mean of the entropies", _diagnose(total=lambda p: _entr(p).sum(axis=1).mean())),
-        ("information against the limit", _diagnose(low="information")),
-        ("share of the information", _diagnose(share=lambda i, total, limit: i > total / 4)),
-        ("share of the information", _diagnose(share=lambda i, total, limit: i > limit)),
-        ("equal passes not noticed", _diagnose(off=lambda p: False)),
-        ("equal passes not noticed", _diagnose(order=1)),
-        ("false alarm", _diagnose(off=lambda p: bool((p == p[:1]).any()))),
-        (
-            "unit of the entropy",
-            _diagnose(entropy=lambda q: _entr(q).sum(axis=-1) / np.log(2)),
-        ),
-        ("limit upside down", diagnose_upside_down),
-        ("zero times infinity", _diagnose(entropy=_with_nan)),
-        ("form", lambda p, limit: "noisy"),
-    ],
+    "diagnose_uncertainty": [("form", lambda p, limit: "noisy")],
 }

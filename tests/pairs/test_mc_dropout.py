@@ -178,8 +178,7 @@ def test_the_exercise_is_the_helper_and_drops_only(solution):
     by_hand = solution("expected_calibration_error")(p, y, 10)
     assert abs(by_hand - calibration.expected_calibration_error(p, y, 10)) < EXACT
     model = {"inputs": 6, "hidden": 5, "classes": 3, "rate": RATE, "eps": EPS}
-    network, _ = solution("enable_dropout_only")(model)
-    network.eval()
+    network, _ = solution("enable_dropout_only")(model)  # in the mode in which it is to be used
     x = torch.from_numpy(X)
     before = [b.clone() for b in network.buffers()]
     with torch.no_grad():

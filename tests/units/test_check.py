@@ -11,46 +11,58 @@ import torch
 from torch import nn
 
 from regbook import check as check_module
+from regbook.check import exercises
 from regbook.exercise import (
     AnswerError,
     Chapter,
+    Failed,
+    ModelHandle,
     Outcome,
-    Wrong,
     compare,
-    exercises,
+    follows_seed,
+    judge,
     load_chapter,
     outputs,
+    vary,
 )
-from regbook.model_handle import ModelHandle
 
 chapter = Chapter("00_scales")
+ex = chapter.exercise(
+    "scale",
+    lambda x, c: c * x,
+    mistakes={"squared": lambda x, c: c * x**2, "negative": lambda x, c: -c * x},
+    hints={"squared": "You squared x.", "negative": "You turned the sign."},
+)
 
 
-@chapter.check("scale", points=2, hint="Multiply by c.", more="Write c * x.")
-def multiplies(answer, rng):
+@ex.check(points=2, hint="Multiply by c.", more="Write c * x.")
+def multiplies(ask, rng):
     """is c times x"""
-    x, c = rng.normal(size=(2, 3)), rng.uniform(2, 3)
-    wrong = [Wrong("squared", c * x**2, "You squared x.")]
-    return compare(answer(x, c), c * x, wrong)
+    return ask(rng.normal(size=(2, 3)), rng.uniform(2, 3))
 
 
-@chapter.check("scale", hint="Zero times anything is zero.", more="c may be 0.")
-def vanishes(answer, rng):
+@ex.check(hint="Zero times anything is zero.", more="c may be 0.")
+def vanishes(ask, rng):
     """is 0 when c is 0"""
-    return compare(answer(rng.normal(size=3), 0.0), np.zeros(3))
+    return ask(rng.normal(size=3), 0.0)
 
 
-@chapter.check("halves", hint="Divide by two.", more="Return x / 2 twice.")
-def halves_twice(answer, rng):
+ex = chapter.exercise("halves", lambda x: (x / 2, x / 2), hints={})
+
+
+@ex.check(hint="Divide by two.", more="Return x / 2 twice.")
+def halves_twice(ask, rng):
     """returns both halves, each <b> for x > b"""
-    x = rng.normal(size=2)
-    return compare(answer(x), (x / 2, x / 2))
+    return ask(rng.normal(size=2))
 
 
-@chapter.check("build", points=3, hint="One dense layer.", more="Use Dense(2).")
-def has_a_kernel(answer, rng):
+ex = chapter.exercise("build", hints={})
+
+
+@ex.check(points=3, hint="One dense layer.", more="Use Dense(2).")
+def has_a_kernel(ask, rng):
     """builds a model that takes a step"""
-    model = answer.model(3)
+    model = ask.model(3)
     model.set_weights([np.ones((3, 2)), np.zeros(2)])
     model.train_step(rng.normal(size=(4, 3)), np.array([0, 1, 0, 1]))
     return compare(np.array(model.predict(np.ones((1, 3))).shape), np.array([1, 2]))
@@ -135,6 +147,7 @@ def test_answers_of_every_framework_pass(function):
         (lambda x, c: c * x[0], r"shape must be \(2, 3\); yours is \(3,\)"),
         (lambda x, c: 7, r"shape must be \(2, 3\); yours is \(\)"),
         (lambda x, c: (c * x, c), "one value; yours returns 2"),
+        (lambda x, c: -c * x, "You turned the sign"),
         (lambda x, c: c * x * np.nan, "NaN or infinity"),
         (lambda x, c: c * x / np.zeros(3), "NaN or infinity"),
         (lambda x, c: c * x**2, "You squared x"),
@@ -218,8 +231,8 @@ def test_one_failing_check_does_not_stop_the_others():
 def test_an_outcome_can_be_stored_whatever_kind_of_truth_the_check_found():
     local = Chapter("local")
 
-    @local.check("scale", hint="Positive.", more="Not negative.")
-    def positive(answer, rng):
+    @local.exercise("scale", hints={}).check(hint="Positive.", more="Not negative.")
+    def positive(ask, rng):
         """is positive"""
         return Outcome(np.float64(1) > 0, "positive", "1")
 
@@ -313,11 +326,191 @@ def test_html_shows_the_learners_text_as_text():
 
 
 def test_check_without_docstring_or_hints_is_refused():
-    def silent(answer, rng):
+    def silent(ask, rng):
         return compare(1, 1)
 
     with pytest.raises(ValueError, match="silent: a check needs a docstring, hint and more"):
-        Chapter("00_scales").check("scale", hint="a", more="b")(silent)
+        Chapter("00_scales").exercise("scale", hints={}).check(hint="a", more="b")(silent)
+
+
+def test_a_mistake_without_hint_is_refused():
+    with pytest.raises(ValueError, match=r"scale: no hint for.*squared"):
+        Chapter("00_scales").exercise("scale", mistakes={"squared": lambda x: x}, hints={})
+
+
+def test_only_a_reference_can_say_which_argument_was_changed():
+    def quiet(ask, rng):
+        """changes nothing"""
+
+    with pytest.raises(ValueError, match="quiet: without a reference"):
+        Chapter("00").exercise("x", hints={}).check(hint="a", more="b", keeps_input=True)(quiet)
+
+
+# --- one diagnosis -----------------------------------------------------------------------------
+
+
+def _curve(x, *, power=1, shift=0.0, sign=1):
+    return sign * x**power + shift
+
+
+curves = Chapter("00_curves")
+curve = curves.exercise(
+    "curve",
+    _curve,
+    mistakes={
+        "shifted": vary(_curve, shift=1.0),
+        "squared": [vary(_curve, power=2), lambda x: x**2 if x.max() > 0 else -(x**2)],
+        "fails": lambda x: x[99],
+    },
+    hints={
+        "deep": "A sentence of the check itself.",
+        "shifted": "You added 1.",
+        "squared": "You squared x.",
+        "fails": "?",
+    },
+)
+
+
+@curve.check(hint="a", more="b")
+def positive_numbers(ask, rng):
+    """is right for positive numbers"""
+    return ask(rng.uniform(2, 3, size=4))
+
+
+@curve.check(points=2, hint="c", more="d", keeps_input=True)
+def small_numbers(ask, rng):
+    """is right for 0 and for negative numbers"""
+    return {"zero": ask(np.zeros(2)), "negative": ask(-rng.uniform(2, 3, size=2))}
+
+
+@curve.check(hint="e", more="f")
+def is_finite(ask, rng):
+    """is finite"""
+    found = ask(np.ones(1)).item()
+    if found == 7:
+        raise Failed("less than 7", "7", "deep")
+    return judge(found < 100, "below 100", f"{found:.0f}", {"squared": found == 10_000})
+
+
+def named(function):
+    rows = curves.report(function, exercise="curve").rows
+    return [row.outcome.mistake for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (lambda x: x + 1, ["shifted", "shifted", ""]),
+        (lambda x: x**2, ["squared", "squared", ""]),
+        # Only the second function of a mistake explains both rows.
+        (lambda x: x**2 if x.max() > 0 else -(x**2), ["squared", "squared", ""]),
+        # It squares where numbers are positive and adds 1 elsewhere: one of the two is named.
+        (lambda x: x**2 if x.max() > 1 else x + 1, ["positive_numbers", "shifted", ""]),
+        (lambda x: x + 5, ["positive_numbers", "small_numbers", ""]),
+        (lambda x: np.full(x.shape, 7.0), ["positive_numbers", "small_numbers", "deep"]),
+        (lambda x: np.full(x.shape, 1e4), ["positive_numbers", "small_numbers", "squared"]),
+        (lambda x: x[:, None], ["form", "form", ""]),
+    ],
+)
+def test_an_answer_gets_one_diagnosis(function, mistakes):
+    assert named(function) == mistakes
+    hints = {key: curve.hints[key] for key in mistakes if key in curve.hints}
+    report = curves.report(function, exercise="curve")
+    for row in report.rows:
+        if row.outcome.mistake in hints:
+            assert row.outcome.hint == hints[row.outcome.mistake]
+    if hints:
+        assert report.hints == list(hints.values())
+
+
+def test_an_answer_that_changes_its_argument_loses_the_check_that_asks_for_that():
+    def in_place(x):
+        result = x.copy()
+        x[:] = 0
+        return result
+
+    report = curves.report(in_place, exercise="curve")
+    assert [row.points for row in report.rows] == [1, 0, 1]
+    outcome = report.rows[1].outcome
+    assert (outcome.mistake, outcome.received) == ("changes its input", "x has changed")
+    assert "`x.copy()` copies" in outcome.hint
+
+
+def test_a_bug_of_the_reference_is_not_the_learners():
+    broken = Chapter("00_broken")
+
+    @broken.exercise("scale", lambda x: 1 / 0, hints={}).check(hint="a", more="b")
+    def anything(ask, rng):
+        """is anything"""
+        return ask(1.0)
+
+    with pytest.raises(ZeroDivisionError):
+        broken.report(lambda x: x, exercise="scale")
+
+
+# --- what a row shows ----------------------------------------------------------------------------
+
+ROW = np.array([1.722, 2.882, 3.3, 4.4])
+
+
+@pytest.mark.parametrize(
+    ("received", "expected", "texts"),
+    [
+        (ROW + np.array([0, 0, 0.5, 0]), ROW, ("[2]: 3.3", "[2]: 3.8")),
+        (ROW + 1, ROW, ("[0]: 1.722, [1]: 2.882, [2]: 3.3", "[0]: 2.722, [1]: 3.882, [2]: 4.3")),
+        (ROW.reshape(2, 2) * [1, 2], ROW.reshape(2, 2),
+         ("[0, 1]: 2.882, [1, 1]: 4.4", "[0, 1]: 5.764, [1, 1]: 8.8")),
+        ((ROW, ROW * 2), (ROW, ROW), ("value 2: [0]: 1.722, [1]: 2.882, [2]: 3.3",
+                                      "value 2: [0]: 3.444, [1]: 5.764, [2]: 6.6")),
+        ({"a case": 2.0, "b": 1.0}, {"a case": 1.0, "b": 1.0}, ("a case: 1", "a case: 2")),
+        (1234.0, 1236.3, ("1236", "1234")),
+        (12345678.0, 12364.0, ("1.236e+04", "1.235e+07")),
+        (0.99999 * 1e-3, 1.0151e-3, ("0.001015", "0.001")),
+        (1.0000 + 1.0149e-3, 1.0, ("1", "1.001")),
+        (np.array([np.nan, 1.0]), np.array([0.0, 1.0]), ("[0]: 0", "[0]: nan")),
+        ("no", "yes", ("'yes'", "'no'")),
+        (("no", "no"), ("no", "yes"), ("value 2: 'yes'", "value 2: 'no'")),
+    ],
+)  # fmt: skip
+def test_a_row_shows_what_differs_and_where(received, expected, texts):
+    outcome = compare(received, expected)
+    assert not outcome.passed
+    assert (outcome.expected, outcome.received) == texts
+
+
+def test_no_cell_is_empty_or_a_mere_count():
+    for value in ((), (1.0, 2.0), {"a": (1.0,)}, np.zeros(0), (np.ones(2), "text"), ""):
+        outcome = compare(value, value)
+        assert outcome.passed
+        assert outcome.expected.strip()
+        assert not re.fullmatch(r"\d+ values", outcome.expected)
+
+
+@pytest.mark.parametrize("expected", [np.arange(6.0).reshape(2, 3), np.arange(3.0)])
+def test_a_tuple_is_as_good_as_an_array(expected):
+    assert compare(tuple(expected), expected).passed
+    assert compare((1.0, expected), (1.0, tuple(expected))).passed
+    assert compare({"a": tuple(expected)}, {"a": expected}).passed
+    assert not compare(tuple(expected + 1), expected).passed
+    assert "yours returns 2" in compare((np.ones(2), np.ones(3)), np.ones((2, 3))).hint
+
+
+# --- seeds ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("draw", "mistake"),
+    [
+        (lambda seed: np.random.default_rng(seed).normal(size=4), ""),
+        (lambda seed: (np.random.default_rng(seed).normal(size=4), 1.0), ""),
+        (lambda seed: np.random.default_rng(0).normal(size=4), "fixed"),
+        (lambda seed: np.random.default_rng().normal(size=4), "unseeded"),
+    ],
+)
+def test_a_draw_follows_its_seed(draw, mistake):
+    rng = np.random.default_rng(0)
+    outcome = follows_seed(draw, rng, fixed="fixed", unseeded="unseeded")
+    assert (outcome.passed, outcome.mistake) == (mistake == "", mistake)
 
 
 def open_chapter():
