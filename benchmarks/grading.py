@@ -41,9 +41,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from grading_submissions import NAME, QUESTIONS, handed_in, otter_test, submissions, template
-from mutation import graded_cells
+from mutation import graded_functions
 
-from regbook.grading.sandbox import LEVELS, level_for
+from regbook.grading.isolation import LEVELS, level_for
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "_build" / "benchmark"
@@ -277,7 +277,7 @@ def run_otter(made, folder):
 
 def numpy_solutions():
     """Yield (chapter, name, function) of the book's reference solutions in NumPy alone."""
-    for chapter, name, source in graded_cells():
+    for chapter, name, source in graded_functions("*"):
         names = {
             part for node in ast.walk(ast.parse(source))
             for part in (getattr(node, "id", ""), getattr(node, "module", ""),

@@ -186,7 +186,7 @@ SCRATCH = [
 
 
 @dataclass(frozen=True)
-class Submission:
+class MadeSubmission:
     """answers: the source of each cell, by the name of its function. deserved: how many are right.
 
     notes: Markdown cells, and scratch: code cells, that the learner added.
@@ -227,7 +227,7 @@ def submissions(count=64):
         chosen = dict(zip(QUESTIONS, letters, strict=True))
         answers = {n: _cell(n, next(stock[letter, n])) for n, letter in chosen.items()}
         made.append(
-            Submission(
+            MadeSubmission(
                 f"student-{i + 1:02}",
                 answers,
                 frozenset(name for name, letter in chosen.items() if letter == "r"),

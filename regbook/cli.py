@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 EPILOG = "Exit status: 0 everything was graded, 1 something could not be, 2 wrong use."
@@ -64,7 +65,8 @@ def _parser():
 def _check(arguments):
     from regbook.exercise import Report
     from regbook.grading.grade import grade
-    from regbook.grading.sandbox import Sandbox, level_for, modules_for
+    from regbook.grading.isolation import level_for
+    from regbook.grading.sandbox import Sandbox, modules_for
     from regbook.grading.submission import Unreadable, content
 
     try:
@@ -117,15 +119,15 @@ def _merge(arguments):
     return _conclude(merge(arguments.reports, arguments.out), arguments.out)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    from regbook.grading.batch import UsageError
+    from regbook.grading.isolation import SandboxError
     from regbook.grading.report import ReportError
-    from regbook.grading.sandbox import SandboxError
+    from regbook.grading.submission import UsageError
 
-    arguments = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        return {"check": _check, "grade": _grade, "merge": _merge}[arguments.command](arguments)
+        return {"check": _check, "grade": _grade, "merge": _merge}[options.command](options)
     except (UsageError, ReportError, SandboxError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -7,17 +7,24 @@ process per thread. A chunk whose worker dies is sent again.
 Source: https://distributed.dask.org, "Client" and "Serialization".
 """
 
+import itertools
 import json
 import threading
 import time
+from collections.abc import Iterator, Mapping
 
-from regbook.grading.batch import UsageError, graded
-from regbook.grading.sandbox import Sandbox, SandboxError, level_for
-from regbook.grading.submission import Unreadable, content
+from regbook.grading.grade import graded
+from regbook.grading.isolation import SandboxError, level_for
+from regbook.grading.report import Result
+from regbook.grading.sandbox import Sandbox
+from regbook.grading.store import Store
+from regbook.grading.submission import UsageError
 
 CHUNK = 100  # submissions at most
 CHUNK_BYTES = 32 << 20  # after which a chunk takes no further submission
 TRIES = 4  # of a chunk whose workers die
+CONNECT_SECONDS = 20
+RETRY_SECONDS = 1  # until a dying worker is known to be gone
 SERIALIZERS = ["dask", "msgpack"]  # without pickle
 _thread = threading.local()
 
@@ -34,7 +41,7 @@ def _unpack(chunk):
         start += length
 
 
-def grade_chunk(chunk, seed, trust):
+def grade_chunk(chunk: bytes, seed: int, trust: bool) -> bytes:
     """Grade a chunk on a worker; return JSON: pairs (result, whether it may be stored)."""
     try:
         if getattr(_thread, "sandbox", None) is None:
@@ -44,86 +51,97 @@ def grade_chunk(chunk, seed, trust):
         return json.dumps({"error": str(error)}).encode()
 
 
-def _chunks(todo, size, unreadable):
-    """Yield (names, contents), reading the files only when their turn comes.
-
-    unreadable: gets the results of files that were readable a moment ago.
-    """
-    names, contents = [], []
-    for name, path in todo.items():
-        try:
-            contents.append(content(path))
-            names.append(name)
-        except Unreadable as error:
-            unreadable[name] = {"status": str(error)}
-        if len(names) == size or sum(map(len, contents)) > CHUNK_BYTES:
-            yield names, contents
-            names, contents = [], []
+def _chunks(todo, size):
+    """Yield lists of names: `size` of them at most, and few enough for CHUNK_BYTES."""
+    names, length = [], 0
+    for name, data in todo.items():
+        names.append(name)
+        length += len(data)
+        if len(names) == size or length > CHUNK_BYTES:
+            yield names
+            names, length = [], 0
     if names:
-        yield names, contents
+        yield names
 
 
-def grade_on_cluster(address, todo, store, seed, trust):
-    """Yield (name, result) of the submissions `todo`, a dict of paths by name, as they come.
+class _Work:
+    """The chunks that a cluster is grading. One whose worker dies is sent again."""
 
-    address: of the scheduler, such as "tcp://10.0.0.5:8786". store: keeps each result.
-    Raises UsageError when the cluster cannot be reached, SandboxError when a worker has no sandbox.
-    """
-    if not todo:
-        return
-    try:
-        from distributed import Client, as_completed
-    except ModuleNotFoundError as error:
-        raise UsageError('--dask needs dask: run `pip install "regbook[dask]"`.') from error
-    try:
-        client = Client(address, timeout=20, serializers=SERIALIZERS, deserializers=SERIALIZERS)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"No dask scheduler answers at {address}: {error}") from error
-    with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
-            raise UsageError(f"The dask cluster at {address} has no workers.")
-        unreadable = {}
-        chunks = _chunks(todo, max(1, min(CHUNK, len(todo) // (4 * threads))), unreadable)
-        running, coming = {}, as_completed()
+    def __init__(self, client, todo, seed, trust):
+        from distributed import as_completed
 
-        def scatter(data):
-            for last in (*[False] * (TRIES - 1), True):
-                try:
-                    return client.scatter(data, hash=False)
-                except OSError as error:  # the worker that was to keep it is dying
-                    if last:
-                        raise SandboxError(f"The cluster takes no work: {error}") from error
-                    time.sleep(1)
+        self._client, self._todo, self._options = client, todo, (seed, trust)
+        self._running, self._coming = {}, as_completed()
 
-        def send(names, contents, tries):
-            data = scatter(_pack(contents))
-            future = client.submit(grade_chunk, data, seed, trust, pure=False)
-            running[future] = names, contents, tries
-            coming.add(future)
+    def send(self, names, tries=1):
+        """Give a chunk to the cluster. Raises SandboxError when it takes none."""
+        data = self._scatter(_pack([self._todo[name] for name in names]))
+        future = self._client.submit(grade_chunk, data, *self._options, pure=False)
+        self._running[future] = names, tries
+        self._coming.add(future)
 
-        def send_next():
-            for names, contents in chunks:
-                send(names, contents, 1)
-                break
+    def _scatter(self, data):
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                return self._client.scatter(data, hash=False)
+            except OSError as error:  # the worker that was to keep it is dying
+                if last:
+                    raise SandboxError(f"The cluster takes no work: {error}") from error
+                time.sleep(RETRY_SECONDS)
 
-        for _ in range(2 * threads):
-            send_next()
-        for future in coming:
-            names, contents, tries = running.pop(future)
+    def finished(self):
+        """Yield (names, pairs of `grade_chunk`) of each chunk, until none is left."""
+        for future in self._coming:
+            names, tries = self._running.pop(future)
             try:
                 results = json.loads(future.result())
             except Exception as error:  # its worker failed, and the chunk or its result with it
                 if tries == TRIES:
                     sentence = f"{TRIES} workers of the cluster failed in turn: {error}"
                     raise SandboxError(sentence) from error
-                send(names, contents, tries + 1)
+                self.send(names, tries + 1)
                 continue
             if isinstance(results, dict):
                 raise SandboxError(results["error"])
-            for name, data, (result, storable) in zip(names, contents, results, strict=True):
+            yield names, results
+
+
+def _connected(address):
+    """Return a client of the scheduler at this address. Raises UsageError when none answers."""
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise UsageError('--dask needs dask: run `pip install "regbook[dask]"`.') from error
+    try:
+        return Client(
+            address, timeout=CONNECT_SECONDS, serializers=SERIALIZERS, deserializers=SERIALIZERS
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"No dask scheduler answers at {address}: {error}") from error
+
+
+def grade_on_cluster(
+    address: str, todo: Mapping[str, bytes], store: Store, trust: bool
+) -> Iterator[tuple[str, Result]]:
+    """Yield (name, result) of the submissions `todo`, bytes by name, as they come.
+
+    address: of the scheduler, such as "tcp://10.0.0.5:8786". store: keeps each result.
+    Raises UsageError when the cluster cannot be reached, SandboxError when a worker has no sandbox.
+    """
+    if not todo:
+        return
+    with _connected(address) as client:
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise UsageError(f"The dask cluster at {address} has no workers.")
+        chunks = _chunks(todo, max(1, min(CHUNK, len(todo) // (4 * threads))))
+        work = _Work(client, todo, store.seed, trust)
+        for names in itertools.islice(chunks, 2 * threads):
+            work.send(names)
+        for names, results in work.finished():
+            for name, (result, storable) in zip(names, results, strict=True):
                 if storable:
-                    store.save(name, data, result)
+                    store.save(name, todo[name], result)
                 yield name, result
-            send_next()
-        yield from unreadable.items()
+            for names in itertools.islice(chunks, 1):
+                work.send(names)

@@ -1,11 +1,17 @@
 """One submission, graded: its cells run in the sandbox, the checks ask it from here."""
 
+import contextlib
 import re
+import threading
 import time
 from dataclasses import asdict
+from typing import Any
 
 from regbook.exercise import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
-from regbook.grading.sandbox import SandboxError
+from regbook.grading import wire
+from regbook.grading.isolation import SandboxError
+from regbook.grading.report import Result
+from regbook.grading.sandbox import Sandbox
 from regbook.grading.submission import Unreadable, parse
 
 CELL_SECONDS = 10
@@ -26,7 +32,7 @@ class _Run:
         self.sandbox, self.cells, self.names = sandbox, cells, names
         self.problems, self.stopping = {}, set()
         self.deadline = time.monotonic() + SUBMISSION_SECONDS
-        self._context = self._child = None
+        self._opened, self._child = contextlib.ExitStack(), None
 
     def __enter__(self):
         return self
@@ -35,11 +41,10 @@ class _Run:
         self._close()
 
     def _close(self):
-        context, self._context, self._child = self._context, None, None
-        if context:
-            context.__exit__(None, None, None)
+        self._child = None
+        self._opened.close()
 
-    def ask(self, message, seconds):
+    def ask(self, message: wire.Request, seconds: float) -> wire.Reply:
         """Return the reply of the child, which has run all cells. Raises Stopped."""
         while self._child is None:
             self._open()
@@ -58,8 +63,7 @@ class _Run:
     def _open(self):
         """Start a child and run the cells; without a child afterwards, one of them stopped it."""
         self._left()
-        self._context = self.sandbox.child()
-        self._child = self._context.__enter__()
+        self._child = self._opened.enter_context(self.sandbox.child())
         number = 0
         try:
             self._child.request({"do": "open", "names": self.names}, CELL_SECONDS)
@@ -83,50 +87,59 @@ class _Remote(Answer):
     """The learner's function as the checks see it, called in the child."""
 
     def __init__(self, run, name, version):
-        self._run = run
-        self._request = {"do": "call", "name": name, "version": version}
+        self._run, self._name, self._version = run, name, version
+        self.watched, self.changed = True, set()
 
-    def _ask(self, **message):
+    def _replied(self, message: wire.Request) -> wire.Reply:
+        """Return the reply, which has a value. Raises NotAttempted and AnswerError."""
         reply = self._run.ask(message, CALL_SECONDS)
         if reply.get("stub") is True:
             raise NotAttempted
         if "value" not in reply:
             raise AnswerError(_text(reply.get("error")))
-        return reply["value"]
+        return reply
+
+    def _ask(self, message: wire.Request) -> Any:
+        return self._replied(message)["value"]
 
     def __call__(self, *arguments):
-        value = self._ask(**self._request, arguments=list(arguments), model=False)
-        return plain(value)
+        return plain(self._called(arguments, model=False))
 
     def model(self, *arguments):
-        number = self._ask(**self._request, arguments=list(arguments), model=True)
-        return _RemoteModel(self, number)
+        return _RemoteModel(self._ask, self._called(arguments, model=True))
+
+    def _called(self, arguments, model: bool) -> Any:
+        request: wire.Request = {"do": "call", "name": self._name, "version": self._version,
+                                 "arguments": list(arguments), "model": model}  # fmt: skip
+        reply = self._replied(request)
+        changed = reply.get("changed")
+        if isinstance(changed, list):
+            here = range(len(arguments))
+            self.changed |= {item for item in changed if type(item) is int and item in here}
+        return reply["value"]
 
 
 class _RemoteModel:
-    """A `regbook.model_handle.ModelHandle` in the child."""
+    """A `regbook.exercise.ModelHandle` in the child."""
 
-    def __init__(self, answer, number):
-        self._answer, self._number = answer, number
+    def __init__(self, ask, number):
+        self._ask, self._number = ask, number
 
-    def _ask(self, name, *arguments):
-        message = {"do": "method", "model": self._number, "name": name}
-        return self._answer._ask(**message, arguments=list(arguments))
+    def _call(self, name: str, *arguments) -> Any:
+        return self._ask({"do": "method", "model": self._number, "name": name,
+                          "arguments": list(arguments)})  # fmt: skip
 
     def weights(self):
-        return [plain(array) for array in _sequence(self._ask("weights"))]
+        return [plain(array) for array in _sequence(self._call("weights"))]
 
     def set_weights(self, arrays):
-        self._ask("set_weights", arrays)
+        self._call("set_weights", arrays)
 
     def predict(self, x, training=False):
-        return plain(self._ask("predict", x, training))
+        return plain(self._call("predict", x, training))
 
     def train_step(self, x, y):
-        self._ask("train_step", x, y)
-
-    def configuration(self):
-        return [part for part in _sequence(self._ask("configuration")) if isinstance(part, dict)]
+        self._call("train_step", x, y)
 
 
 def _text(message):
@@ -145,12 +158,31 @@ def _count(value):
     return min(value, VERSIONS) if type(value) is int else 0
 
 
-def grade(content, sandbox, seed):
-    """Grade the bytes of one notebook; return the result, a dict that JSON can hold.
+def graded(
+    data: bytes, sandbox: Sandbox, seed: int, stopped: threading.Event | None = None
+) -> tuple[Result, bool]:
+    """Grade the bytes of a submission; return the result and whether it may be stored.
 
-    sandbox: a started or unstarted `Sandbox`. seed: draws the inputs of the checks. The result
-    has `status`, and for a readable notebook `chapter`, `points`, `max_points`, `problems` (what
-    went wrong, by code cell) and `exercises` (reports, see `Report.from_dict`).
+    A sandbox that fails is replaced once. A failure of ours is a status, and not stored.
+    stopped: once it is set, failures raise.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return grade(data, sandbox, seed), True
+        except Exception as error:
+            if stopped is not None and stopped.is_set():
+                raise
+            if tries == 2 or not isinstance(error, SandboxError):
+                status = f"could not be graded ({type(error).__name__}: {error}): try again"
+                return {"status": status}, False
+
+
+def grade(content: bytes, sandbox: Sandbox, seed: int) -> Result:
+    """Grade the bytes of one notebook.
+
+    sandbox: may be unstarted. seed: draws the inputs of the checks.
     Raises SandboxError when the sandbox fails.
     """
     chapters = load_chapters()

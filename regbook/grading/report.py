@@ -8,7 +8,9 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from regbook.exercise import Report
 
@@ -58,11 +60,22 @@ PAGE = """<!DOCTYPE html>
 """
 
 
+class Result(TypedDict):
+    """What became of one submission, as JSON holds it. Only what could be graded has points."""
+
+    status: str  # in words
+    chapter: NotRequired[str]
+    points: NotRequired[float]
+    max_points: NotRequired[float]
+    problems: NotRequired[dict[str, str]]  # what went wrong, by the number of the code cell
+    exercises: NotRequired[list[dict[str, Any]]]  # reports, see `Report.from_dict`
+
+
 class ReportError(ValueError):
     """A report cannot be read or joined; the message says which and why."""
 
 
-def write_whole(path, text):
+def write_whole(path: Path, text: str) -> None:
     """Write a file so that at every moment it is there whole, in its old or its new state."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = text.encode("utf-8", "backslashreplace")
@@ -80,7 +93,7 @@ def write_whole(path, text):
         raise
 
 
-def exercise_status(report):
+def exercise_status(report: Report) -> str:
     """Return the state of one exercise in a few words."""
     passed = sum(row.outcome.passed for row in report.rows)
     if not report.rows:
@@ -107,7 +120,7 @@ def _percent(result):
     return f"{100 * result['points'] / result['max_points']:.1f}" if result["max_points"] else ""
 
 
-def summary(results):
+def summary(results: Mapping[str, Result]) -> str:
     """Return summary.csv: one row per submission; without points when it could not be graded."""
     rows = []
     for name, result in sorted(results.items()):
@@ -118,7 +131,7 @@ def summary(results):
     return _table(SUMMARY, rows)
 
 
-def scores(results):
+def scores(results: Mapping[str, Result]) -> str:
     """Return scores.csv: one row per submission and exercise."""
     rows = []
     for name, result in sorted(results.items()):
@@ -128,7 +141,7 @@ def scores(results):
     return _table(SCORES, rows)
 
 
-def feedback(name, result):
+def feedback(name: str, result: Result) -> str:
     """Return the self-contained HTML page for the learner who handed in `name`."""
     status = result["status"]
     parts = [f"<p>{html.escape(status[:1].upper() + status[1:])}.</p>"]
@@ -152,7 +165,7 @@ def feedback(name, result):
     return PAGE.format(title=title, style=STYLE, body="\n".join(parts))
 
 
-def feedback_path(out, name):
+def feedback_path(out: Path, name: str) -> Path:
     """Return where the feedback page of a submission lies below a report."""
     parts = name.encode().split(b"/")
     if max(map(len, parts)) > 240:  # no file system takes many more
@@ -161,10 +174,10 @@ def feedback_path(out, name):
     return Path(out, "feedback", f"{name}.html")
 
 
-def write(out, results, *, seed, isolation):
+def write(out: Path, results: Mapping[str, Result], *, seed: int, isolation: str) -> None:
     """Write the tables and report.json of `results`, a dict of results by submission.
 
-    isolation: one of `sandbox.LEVELS`, in words. The same results give the same bytes.
+    isolation: one of `isolation.LEVELS`, in words. The same results give the same bytes.
     """
     stored = {"seed": seed, "isolation": isolation, "submissions": results}
     write_whole(out / "report.json", json.dumps(stored, indent=1, sort_keys=True) + "\n")
@@ -172,13 +185,14 @@ def write(out, results, *, seed, isolation):
     write_whole(out / "summary.csv", summary(results))
 
 
-def merge(reports, out):
+def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
     """Join reports, folders that `write` filled, into the report `out`; return the results.
 
     Raises ReportError when one is no report, when they were graded with different seeds or
     isolation, or when they disagree about a submission.
     """
-    results, settings = {}, set()
+    results: dict[str, Result] = {}
+    settings = set()
     for folder in reports:
         try:
             stored = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))

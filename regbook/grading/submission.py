@@ -1,12 +1,20 @@
-"""A submitted file: is it a notebook, of which chapter, and what are its code cells?"""
+"""Submitted files: which there are, what each is called, of which chapter, with which cells?"""
 
 import json
 import os
 import re
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from regbook.exercise import Chapter
+
 SIZE_LIMIT = 64 << 20  # bytes
+
+
+class UsageError(ValueError):
+    """The command cannot start; the message says what was expected, what came, what to do."""
 
 
 class Unreadable(ValueError):
@@ -18,15 +26,49 @@ class Submission:
     """chapter: a slug. cells: the source of each code cell, in order."""
 
     chapter: str
-    cells: list
+    cells: list[str]
 
 
-def find(folder, leave_out=()):
+def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> dict[str, Path]:
+    """Return the paths of the submissions below a folder, by name.
+
+    out: the folder of the report, which is left out. shard: (k, n) takes the k-th of n parts.
+    Raises UsageError when there are none.
+    """
+    if not folder.is_dir():
+        kind = (
+            "is a file: for one notebook use `regbook check`" if folder.exists() else "is not there"
+        )
+        raise UsageError(f"SUBMISSIONS must be a folder, but {folder} {kind}.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"The report must be a folder, but {out} is a file.")
+    try:
+        paths = {_display_name(path, folder): path for path in find(folder, leave_out=[out])}
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    if not paths:
+        raise UsageError(f"No .ipynb file was found below {folder}.")
+    return {name: path for name, path in paths.items() if _in_shard(name, shard)}
+
+
+def _display_name(path, folder):
+    """Return the name of a submission: its path below the folder, in printable characters."""
+    name = path.relative_to(folder).as_posix().replace("\\", "\\\\")  # no two become the same
+    name = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _in_shard(name, shard):
+    return shard is None or zlib.crc32(name.encode()) % shard[1] == shard[0] - 1
+
+
+def find(folder: Path, leave_out: Iterable[Path | str] = ()) -> list[Path]:
     """Return the path of every notebook and of every linked folder below `folder`, sorted.
 
     leave_out: folders that are not searched. Jupyter's checkpoints are never searched.
     """
-    found, left_out = [], {os.path.realpath(path) for path in leave_out}
+    found: list[Path] = []
+    left_out = {os.path.realpath(path) for path in leave_out}
     for path in sorted(Path(folder).iterdir()):
         if path.name == ".ipynb_checkpoints" or os.path.realpath(path) in left_out:
             continue
@@ -38,7 +80,7 @@ def find(folder, leave_out=()):
     return found
 
 
-def content(path):
+def content(path: Path) -> bytes:
     """Return the bytes of a submitted file. Raises Unreadable when there are none to have."""
     try:
         if path.is_symlink():
@@ -58,7 +100,7 @@ def content(path):
         raise Unreadable(f"cannot be read: {error.strerror}") from error
 
 
-def parse(content, chapters):
+def parse(content: bytes, chapters: Mapping[str, Chapter]) -> Submission:
     """Return the Submission in the bytes of a notebook.
 
     chapters: the `Chapter`s by slug. The chapter is the one most of whose functions the notebook

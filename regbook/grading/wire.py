@@ -5,8 +5,11 @@ Nothing is ever pickled, so decoding runs no code, whoever wrote the bytes.
 """
 
 import json
+import socket
 import struct
 import time
+from collections.abc import Callable
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -19,6 +22,33 @@ DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64",
 }  # fmt: skip
+
+
+class Request(TypedDict, total=False):
+    """What the grader asks of a child; `do` says which of the other keys there are."""
+
+    do: Literal["open", "cell", "versions", "call", "method"]
+    id: int  # the reply names it
+    names: list[str]  # open: of the functions that the exercises ask for
+    number: int  # cell: the first is 1
+    source: str  # cell
+    name: str  # call: of the function; method: of the method
+    version: int  # call: which definition of the function; the first is 0
+    model: int  # call: whether the function builds a model; method: the number of that model
+    arguments: list  # call and method
+
+
+class Reply(TypedDict, total=False):
+    """What a child says. A submission may have written it: each key is checked before use."""
+
+    id: int  # of the request
+    error: str | None  # cell, call and method: what went wrong, in a sentence
+    versions: dict[str, int]  # versions: how many definitions of each function
+    value: Any  # call and method: the answer; of a function that builds a model, its number
+    stub: bool  # call: the function is the empty stub
+    changed: list[int]  # call: the positions of the arguments that it has changed in place
+    callback: int  # no answer yet: the child calls this one of the functions that it was sent
+    arguments: list  # of the callback
 
 
 class WireError(ValueError):
@@ -61,7 +91,7 @@ def _encode(value, blobs, functions, depth=0):
     raise WireError(f"a value of type {type(value).__name__} cannot be sent")
 
 
-def encode(value, functions=None):
+def encode(value: Any, functions: list[Callable] | None = None) -> bytes:
     """Return the bytes of one frame that holds `value`.
 
     value: None, a Python or NumPy number, a string, an array of numbers, `numpy.random.Generator`
@@ -69,7 +99,7 @@ def encode(value, functions=None):
     that collects the functions in `value`, which are sent as their index; None refuses them.
     Raises WireError for anything else.
     """
-    blobs = []
+    blobs: list[bytes] = []
     described = _encode(value, blobs, functions)
     try:
         text = json.dumps(described).encode()
@@ -126,7 +156,7 @@ class _Decoder:
         raise WireError(f"a value of the unknown kind {kind!r}")
 
 
-def decode(text, body, function=None):
+def decode(text: bytes, body: bytes, function: Callable[[int], Any] | None = None) -> Any:
     """Return the value of a frame's two parts.
 
     function: makes the stand-in of a sent function from its index; None refuses functions.
@@ -159,7 +189,11 @@ def _read(connection, size, deadline):
     return bytes(parts)
 
 
-def receive(connection, deadline=None, function=None):
+def receive(
+    connection: socket.socket,
+    deadline: float | None = None,
+    function: Callable[[int], Any] | None = None,
+) -> Any:
     """Read one frame from a socket and return its value.
 
     deadline: on the clock of `time.monotonic`, for the whole frame, however slowly it drips.
@@ -171,7 +205,12 @@ def receive(connection, deadline=None, function=None):
     return decode(_read(connection, text, deadline), _read(connection, body, deadline), function)
 
 
-def send(connection, value, deadline=None, functions=None):
+def send(
+    connection: socket.socket,
+    value: Any,
+    deadline: float | None = None,
+    functions: list[Callable] | None = None,
+) -> None:
     """Write one frame to a socket. Raises like `encode` and `receive`."""
     frame = encode(value, functions)
     connection.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))

@@ -1,17 +1,34 @@
-"""Small submissions, and one place that says when a test needs bubblewrap and has none."""
+"""Small submissions, a sandbox that starts at once, and the skip where there is no bubblewrap."""
 
 import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hostile import case
 
-from regbook.grading.sandbox import SandboxError, level_for
+from regbook.grading.isolation import SandboxError, level_for
+from regbook.grading.sandbox import Sandbox
 
 RIGHT, ROOT, SLUG = case.HONEST, case.ROOT, case.SLUG
-# What a child needs: starts at once, unlike both frameworks.
-LIGHT = ("numpy", "IPython.core.inputtransformer2", "regbook.check", "regbook.grading.child")
+# The kinds of hostile submissions, a module of `hostile` each.
+GROUPS = ("endless", "resources", "leaving", "forging", "stealing", "destroying", "broken_files")
+
+
+class Light(Sandbox):
+    """A sandbox without the frameworks: it starts at once."""
+
+    def __init__(self, level, hidden=(), modules=()):
+        super().__init__(level, hidden, modules=())
+
+
+# The first lines of a program, in another process, that uses `Light` too.
+IMPORT_LIGHT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from grading_support import Light
+"""
 
 
 def need_bubblewrap():

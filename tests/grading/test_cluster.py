@@ -8,31 +8,31 @@ import time
 
 import psutil
 import pytest
-from grading_support import LIGHT, PENALTY, STEP, STUB, book, hand_in, need_bubblewrap, tables
+from grading_support import (
+    IMPORT_LIGHT,
+    PENALTY,
+    STEP,
+    STUB,
+    Light,
+    book,
+    hand_in,
+    need_bubblewrap,
+    tables,
+)
 
 from regbook import cli
 from regbook.grading import batch, cluster
-from regbook.grading.batch import UsageError, grade_folder
+from regbook.grading.batch import grade_folder
 from regbook.grading.cluster import _chunks, _pack, _unpack, grade_chunk, grade_on_cluster
-from regbook.grading.sandbox import Sandbox, SandboxError
+from regbook.grading.isolation import SandboxError
+from regbook.grading.submission import UsageError
 
 distributed = pytest.importorskip("distributed", reason='dask is not installed: "regbook[dask]"')
 SLOW = "import time\ntime.sleep(0.4)"
 
 
-class Light(Sandbox):
-    """A sandbox without the frameworks: it starts at once."""
-
-    def __init__(self, level, hidden=(), modules=()):
-        super().__init__(level, hidden, LIGHT)
-
-
-PRELOAD = f"""
+PRELOAD = f"""{IMPORT_LIGHT}
 from regbook.grading import cluster
-from regbook.grading.sandbox import Sandbox
-class Light(Sandbox):
-    def __init__(self, level, hidden=(), modules=()):
-        super().__init__(level, hidden, {LIGHT!r})
 cluster.Sandbox = Light
 """
 
@@ -111,16 +111,12 @@ def test_nothing_of_a_submission_is_pickled():
         assert b"".join(map(bytes, frames)) == data
 
 
-def test_chunks_are_limited_in_number_and_bytes(tmp_path, monkeypatch):
+def test_chunks_are_limited_in_number_and_bytes(monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK_BYTES", 100)
-    folder = hand_in(tmp_path, **{f"s{i}": bytes(60 if i < 4 else 1) for i in range(9)})
-    todo = {path.name: path for path in sorted(folder.iterdir())}
-    unreadable = {}
-    chunks = list(_chunks({**todo, "gone": tmp_path / "gone.ipynb"}, 3, unreadable))
-    assert unreadable == {"gone": {"status": "not a regular file"}}
-    assert [len(names) for names, _ in chunks] == [2, 2, 3, 2]
-    assert [name for names, _ in chunks for name in names] == list(todo)
-    assert all(len(names) == len(contents) for names, contents in chunks)
+    todo = {f"s{i}": bytes(60 if i < 4 else 1) for i in range(9)}
+    chunks = list(_chunks(todo, 3))
+    assert [len(names) for names in chunks] == [2, 2, 3, 2]
+    assert [name for names in chunks for name in names] == list(todo)
 
 
 def test_worker_that_dies_loses_nothing(address, handed_in, local, tmp_path):
@@ -213,7 +209,7 @@ def test_worker_without_a_sandbox_stops_the_run(monkeypatch):
 
 
 def test_nothing_to_do_needs_no_cluster():
-    assert list(grade_on_cluster("tcp://127.0.0.1:9", {}, None, 0, False)) == []
+    assert list(grade_on_cluster("tcp://127.0.0.1:9", {}, None, False)) == []
 
 
 def test_processes_end_with_the_cluster(address):

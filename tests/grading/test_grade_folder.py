@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,13 +13,14 @@ import psutil
 import pytest
 from grading_support import (
     CONVERT,
-    LIGHT,
+    IMPORT_LIGHT,
     MAX_POINTS,
     PENALTY,
     ROOT,
     SLUG,
     STEP,
     STUB,
+    Light,
     book,
     hand_in,
     need_bubblewrap,
@@ -32,19 +32,11 @@ from regbook import cli
 from regbook.grading import batch
 from regbook.grading import grade as grade_module
 from regbook.grading.grade import grade
-from regbook.grading.sandbox import LEVELS, Sandbox, SandboxError
-from regbook.grading.submission import Unreadable
+from regbook.grading.isolation import LEVELS, SandboxError
 
 HALVED = PENALTY.replace("lam *", "lam / 2 *")
 SLOW = "import time\ntime.sleep(0.5)"
 HANG, CRASH = "while True:\n    pass", "import os\nos._exit(0)"
-
-
-class Light(Sandbox):
-    """A sandbox without the frameworks: it starts at once."""
-
-    def __init__(self, level, hidden=(), modules=()):
-        super().__init__(level, hidden, LIGHT)
 
 
 @pytest.fixture
@@ -54,13 +46,9 @@ def light(monkeypatch):
     monkeypatch.setattr(sandbox_module, "Sandbox", Light)
 
 
-LAUNCH = f"""
-import sys
+LAUNCH = f"""{IMPORT_LIGHT}
 from regbook import cli
 from regbook.grading import batch
-class Light(batch.Sandbox):
-    def __init__(self, level, hidden=(), modules=()):
-        super().__init__(level, hidden, {LIGHT!r})
 batch.Sandbox = Light
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -230,7 +218,7 @@ def test_resuming_grades_only_what_changed(tmp_path, light, monkeypatch, capsys)
         calls.append(data)
         return grade(data, *rest)
 
-    monkeypatch.setattr(batch, "grade", counted)
+    monkeypatch.setattr(grade_module, "grade", counted)
     folder = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP), c=b"hello")
     out = tmp_path / "out"
     assert run("grade", folder, "--out", out) == 1  # draws a seed
@@ -349,7 +337,7 @@ def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light, monkeypat
             raise (SandboxError if len(tried) < 9 else ZeroDivisionError)("of ours")
         return grade(data, *rest)
 
-    monkeypatch.setattr(batch, "grade", fails)
+    monkeypatch.setattr(grade_module, "grade", fails)
     assert graded(folder, out, "--jobs", 1) == 1
     sentence = "could not be graded (SandboxError: of ours): try again"
     assert column(out, "status") == {"a.ipynb": sentence, "b.ipynb": "graded"}
@@ -359,7 +347,7 @@ def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light, monkeypat
     tried += [None] * 9
     assert graded(folder, out) == 1
     assert "ZeroDivisionError: of ours" in column(out, "status")["a.ipynb"]
-    monkeypatch.setattr(batch, "grade", grade)
+    monkeypatch.setattr(grade_module, "grade", grade)
     assert graded(folder, out) == 0
     assert column(out, "points") == {"a.ipynb": "4", "b.ipynb": "4"}
 
@@ -371,21 +359,21 @@ def test_sandbox_that_cannot_start_is_one_error(tmp_path, light, monkeypatch, ca
     assert "no answer within 0.001 s" in capsys.readouterr().err
 
 
-def test_file_that_vanishes_meanwhile_is_told(tmp_path, light, monkeypatch):
+def test_file_is_read_once_and_one_that_vanishes_before_is_told(tmp_path, light, monkeypatch):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
-    read, lock = batch.content, threading.Lock()
+    read, content = [], batch.content
 
-    def content(path):
-        with lock:
-            if path.name == "b.ipynb" and (out / "seed").exists() and path in seen:
-                raise Unreadable("not a regular file")
-            seen.add(path)
-        return read(path)
+    def once(path):
+        read.append(path.name)
+        data = content(path)
+        for each in folder.iterdir():
+            each.unlink()
+        return data
 
-    seen = set()
-    monkeypatch.setattr(batch, "content", content)
+    monkeypatch.setattr(batch, "content", once)
     assert graded(folder, out) == 1
     assert column(out, "status") == {"a.ipynb": "graded", "b.ipynb": "not a regular file"}
+    assert read == ["a.ipynb", "b.ipynb"]
 
 
 def test_names_that_look_alike_stay_apart(tmp_path, light):

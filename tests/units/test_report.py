@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regbook.check import Outcome, Report, Row
+from regbook.exercise import Outcome, Report, Row
 from regbook.grading import report as report_module
 from regbook.grading.report import (
     ReportError,

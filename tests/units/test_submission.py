@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from regbook.check import Chapter, load_chapters
+from regbook.exercise import Chapter, load_chapters
 from regbook.grading import submission
 from regbook.grading.submission import Unreadable, content, find, parse
 
@@ -20,7 +20,7 @@ def chapter(slug, *names):
         def found(answer, rng):
             """is there"""
 
-        made.check(name, hint="a", more="b")(found)
+        made.exercise(name, hints={}).check(hint="a", more="b")(found)
     return made
 
 

@@ -1,6 +1,5 @@
 """What one hostile submission is, and the honest answers around the attack."""
 
-import ast
 import json
 import os
 import textwrap
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regbook.exercise import load_chapter
-from regbook.notebooks import read
+from regbook.notebooks import function_sources
 
 ROOT = Path(__file__).parents[3]
 SLUG = "07_l2_weight_decay"
@@ -47,13 +46,8 @@ def frame(value, body=b""):
 
 
 def solutions(slug):
-    """Return the source of the first definition of every function in a chapter's solution."""
-    found = {}
-    for cell in read(ROOT / "solutions" / f"{slug}.ipynb").cells:
-        if cell.cell_type == "code":
-            for node in ast.parse(cell.source).body:
-                if isinstance(node, ast.FunctionDef):
-                    found.setdefault(node.name, cell.source)
+    """Return the source of every graded function in a chapter's solution."""
+    found = function_sources(ROOT / "solutions" / f"{slug}.ipynb")
     return {name: found[name] for name in load_chapter(slug).exercises}
 
 
@@ -62,7 +56,7 @@ HONEST = solutions(SLUG)
 
 def full(*names, slug=SLUG):
     """Return the points of exercises that are solved."""
-    return sum(load_chapter(slug).not_attempted(name).max_points for name in names)
+    return sum(load_chapter(slug).exercises[name].max_points for name in names)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 None of them knows the right value: one that does has solved the exercise.
 """
 
+import textwrap
+
 from hostile.case import answer, answers, case
 
 # An object that says it equals everything, whichever way it is asked.
@@ -44,48 +46,6 @@ PATCHES = {
         builtins.abs = builtins.len = lambda *a: 0
         builtins.all = builtins.any = lambda *a: True
     """,
-    "compare": """
-        import regbook.check as c
-        c.compare = c._matches = lambda *a, **k: c.Outcome(True, "", "")
-    """,
-    "outcome": """
-        import regbook.check as c
-        c.Outcome.__init__ = lambda self, *a, **k: self.__dict__.update(
-            passed=True, expected="", received="", mistake="", hint="")
-    """,
-    "report": """
-        import regbook.check as c
-        c.Chapter.report = lambda self, *a, **k: c.Report("l2_gradient_step", [], 0)
-        c.Report.points = c.Row.points = property(lambda self: 100)
-    """,
-    "exercises": """
-        import regbook.check as c
-        c.exercises = c.load_chapter = c.load_chapters = lambda *a: ({}, {})
-    """,
-    "answer": """
-        import regbook.check as c
-        c.Answer.__call__ = c.Answer.model = lambda self, *a: True
-    """,
-    "plain": "import regbook.check as c\nc.plain = lambda x: Yes()",
-    "tolerance": "import regbook.check as c\nc.RTOL = c.ATOL = 1e9",
-    "results": """
-        from regbook.grading import grade, child
-        grade.grade = grade._report = lambda *a, **k: {"points": 100}
-        child.Submission._reply = lambda self, action: {"points": 100, "passed": True}
-    """,
-    "encode": """
-        from regbook.grading import wire as w
-        w._encode = lambda value, *a, **k: {"array": ["float64", [3, 4], 96]}
-    """,
-    "model-handle": """
-        import regbook.model_handle as m
-        class Claims:
-            def __init__(self, built): pass
-            def weights(self): return [Yes(), Yes(), Yes(), Yes()]
-            set_weights = train_step = lambda self, *a: None
-        m.ModelHandle = Claims
-        def build_regularized_model(*a): return 1
-    """,
     "random": """
         import random
         np.random.seed(0); random.seed(0)
@@ -107,6 +67,76 @@ PATCHES = {
         sys.modules["__main__"].__class__ = Liar
     """,
 }
+
+# The same with names of the course. Modules are looked up by name, because a package may hold a
+# function that is called like one of its modules.
+OURS = {
+    "compare": """
+        right = module("exercise.compare").Outcome(True, "", "")
+        for name in ("exercise.compare", "exercise.chapter"):
+            patch(module(name), compare=lambda *a, **k: right, alike=lambda *a: True)
+        patch(module("exercise"), compare=lambda *a, **k: right, judge=lambda *a, **k: right)
+    """,
+    "outcome": """
+        passes = dict(passed=True, expected="", received="", mistake="", hint="")
+        patch(module("exercise.compare").Outcome,
+              __init__=lambda self, *a, **k: self.__dict__.update(passes))
+    """,
+    "report": """
+        Report = module("exercise.report").Report
+        patch(Report, points=property(lambda self: 100))
+        full = lambda self, *a, **k: Report("l2_gradient_step", [], 0)
+        patch(module("exercise.chapter").Exercise, report=full, not_attempted=full)
+        patch(module("exercise.chapter").Chapter, report=full)
+        module("exercise.report").Row.points = property(lambda self: 100)
+    """,
+    "exercises": """
+        patch(module("check"), exercises=lambda *a: ({}, {}))
+        for name in ("exercise", "exercise.chapter"):
+            patch(module(name), load_chapter=lambda *a: {}, load_chapters=lambda *a: {})
+    """,
+    "answer": """
+        patch(module("exercise.answer").Answer, __call__=lambda self, *a: True,
+              model=lambda self, *a: True)
+    """,
+    "plain": 'patch(module("exercise.answer"), plain=lambda x: Yes())',
+    "tolerance": 'patch(module("exercise.compare"), RTOL=1e9, ATOL=1e9)',
+    "results": """
+        from regbook.grading import grade
+        patch(grade, grade=lambda *a: {"points": 100}, _report=lambda *a: {"points": 100})
+        patch(module("grading.inside.child").Namespace,
+              _reply=lambda self, action: {"points": 100, "passed": True})
+    """,
+    "encode": """
+        patch(module("grading.wire"),
+              _encode=lambda value, *a, **k: {"array": ["float64", [3, 4], 96]})
+    """,
+    "model-handle": """
+        class Claims:
+            def __init__(self, built): pass
+            def weights(self): return [Yes(), Yes(), Yes(), Yes()]
+            set_weights = train_step = lambda self, *a: None
+        patch(module("exercise.answer"), ModelHandle=Claims)
+        def build_regularized_model(*a): return 1
+    """,
+}
+
+
+def guarded(attack):
+    """Return an attack on names of the course that fails its test where one is not there."""
+    return f"""
+def module(name): return sys.modules["regbook." + name]
+def patch(owner, **names):
+    for name, value in names.items():
+        getattr(owner, name)
+        setattr(owner, name, value)
+try:
+{textwrap.indent(textwrap.dedent(attack), "    ")}
+except (AttributeError, ImportError, KeyError) as error: won("there is nothing to patch", error)
+"""
+
+
+PATCHES |= {name: guarded(attack) for name, attack in OURS.items()}
 
 # These break the submission's own process, which can then answer nothing any more.
 BREAKING = ("asarray", "builtins", "encode", "plain", "answer", "json", "imports", "results")
@@ -238,7 +268,7 @@ CASES = [
     answers(
         "reports",
         "returns an outcome that passed",
-        "from regbook.check import Outcome\nreturn Outcome(True, '', '')",
+        "from regbook.exercise import Outcome\nreturn Outcome(True, '', '')",
     ),
     answers(
         "replaced",

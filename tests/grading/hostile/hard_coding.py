@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 from hostile.case import HONEST, SETUP, Case, notebook, solutions
 
-from regbook.check import Answer, load_chapter
+from regbook.exercise import Answer, load_chapter
 
 VISIBLE = 0
 OTHER = "18_batch_norm"

@@ -64,7 +64,7 @@ def _unless(*tests):
     return [*lines, (RETURN, 0, 0, ALLOW)]
 
 
-def refuse():
+def refuse() -> None:
     """Refuse these calls in this process and all its children, for good.
 
     The process must have no new privileges (bubblewrap sees to that). Does nothing on another

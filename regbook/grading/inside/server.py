@@ -27,7 +27,7 @@ import sys
 import time
 from pathlib import Path
 
-from regbook.grading import syscalls
+from regbook.grading.inside import syscalls
 
 GIB = 1 << 30
 MEMORY = 2 * GIB  # beyond the warm process, for all processes of a submission and its files
@@ -38,24 +38,26 @@ CPU_SECONDS = 300
 FILE_SIZE = 64 << 20
 OPEN_FILES = 256
 LOWEST = 19  # priority
-TICK = 0.05  # seconds between two looks at memory and processes
-GRACE = 1  # seconds until a process whose connection ended has ended too
+LOOK_SECONDS = 0.05  # between two looks at memory and processes
+GRACE_SECONDS = 1  # until a process whose connection ended has ended too
+KILL_SECONDS = 10  # until every process has died of SIGKILL
+REAP_SECONDS = 0.001  # between two tries
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 NOBODY = 65534
 USERS = range(1 << 30, 1 << 31)  # numbers of users that exist nowhere
 
 
-def preload(modules):
-    """Import the modules that are installed."""
+def preload(modules: list[str]) -> None:
+    """Import what a child needs, and those of `modules` that are installed."""
     gc.disable()  # imports leave next to no garbage; looking for it takes a quarter of their time
-    for name in modules:
+    for name in ("regbook.grading.inside.child", *modules):
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
     gc.freeze()  # so that a child's collections do not copy the memory that it shares
     gc.enable()
 
 
-def threads():
+def threads() -> int:
     """Return the number of threads of this process."""
     return len(os.listdir("/proc/self/task"))
 
@@ -93,7 +95,7 @@ def _child(connection, home, alone):
         os.setsid()
         _set_limits(alone)
         os.chdir(home)
-        from regbook.grading.child import serve
+        from regbook.grading.inside.child import serve
 
         serve(connection)
     finally:
@@ -136,10 +138,10 @@ def _supervise(pid, control, alone, folders):
     ended = os.pidfd_open(pid)
     try:
         while True:
-            ready, _, _ = select.select([control, ended], [], [], TICK)
+            ready, _, _ = select.select([control, ended], [], [], LOOK_SECONDS)
             if control in ready:
                 if control.recv(64, socket.MSG_PEEK) == b"why":
-                    ready = select.select([ended], [], [], GRACE)[0]
+                    ready = select.select([ended], [], [], GRACE_SECONDS)[0]
                 if ended not in ready:
                     return ""
             if ended in ready:
@@ -164,7 +166,7 @@ def _supervise(pid, control, alone, folders):
 
 def _kill_all(alone):
     """Kill and reap every process that the submission left behind."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + KILL_SECONDS
     while time.monotonic() < deadline:
         if alone:  # process 1 of its own process space
             with contextlib.suppress(ProcessLookupError):
@@ -179,7 +181,7 @@ def _kill_all(alone):
                 pass
         except ChildProcessError:
             return
-        time.sleep(0.001)
+        time.sleep(REAP_SECONDS)
     raise RuntimeError("a process could not be killed")
 
 
@@ -209,7 +211,7 @@ def _clean(alone, folders):
             raise RuntimeError("System V objects were left behind")
 
 
-def main(descriptor, scratch, modules):
+def main(descriptor: int, scratch: list[str], modules: list[str]) -> None:
     """Serve until the grader hangs up.
 
     descriptor: of a Unix socket. scratch: folders to empty after each submission, its home first.

@@ -1,18 +1,16 @@
-"""The process that holds a submission: it runs cells and calls functions, as it is asked.
-
-It shares its memory with the submission, so nothing here is secret and nothing it says is believed
-beyond "this is the answer".
-"""
+"""The process that holds a submission: it runs cells and calls functions, as it is asked."""
 
 import linecache
 import random
+import socket
 import sys
 import traceback
 import types
 
 import numpy as np
+from IPython.core.inputtransformer2 import TransformerManager
 
-from regbook.check import Message
+import regbook.check
 from regbook.exercise import Answer, AnswerError, NotAttempted, plain
 from regbook.grading import wire
 
@@ -47,11 +45,11 @@ class _Shell:
 
 def _exercises(slug):
     """Stand in for `regbook.check.exercises`: the grader asks the checks, not the submission."""
-    message = Message("Checked by the grader.")
+    message = regbook.check.Message("Checked by the grader.")
     return (lambda *_, **__: message), (lambda: message)
 
 
-class Submission:
+class Namespace:
     """The namespace of a notebook: its cells run in it, its functions are called from it."""
 
     def __init__(self, names):
@@ -65,13 +63,11 @@ class Submission:
         self.current = "a cell"
 
     def _execute(self, source):
-        from IPython.core.inputtransformer2 import TransformerManager
-
         python = TransformerManager().transform_cell(source)
         linecache.cache[self.current] = (len(python), None, python.splitlines(True), self.current)
         exec(compile(python, self.current, "exec"), self.space)
 
-    def cell(self, number, source):
+    def cell(self, number: int, source: str) -> str | None:
         """Run one cell; return None or what went wrong, in a sentence."""
         self.current = f"cell {number}"
         try:
@@ -87,24 +83,25 @@ class Submission:
                     versions.append(value)
         return None
 
-    def call(self, name, version, arguments, model):
+    def call(self, name: str, version: int, arguments: list, model: bool) -> wire.Reply:
         """Call a version of a function; return the reply: its value, its error, or `stub`."""
         answer = Answer(self.versions[name][version])
-        return self._reply(lambda: self._model(answer, arguments) if model else answer(*arguments))
+        reply = self._reply(lambda: self._model(answer, arguments) if model else answer(*arguments))
+        return {**reply, "changed": sorted(answer.changed)}
 
     def _model(self, answer, arguments):
         self.models.append(answer.model(*arguments))
         return len(self.models) - 1
 
-    def method(self, model, name, arguments):
+    def method(self, model: int, name: str, arguments: list) -> wire.Reply:
         """Call a method of a model that `call` built; return the reply."""
         if name.startswith("_"):
             raise ValueError(name)
         return self._reply(lambda: getattr(self.models[model], name)(*arguments))
 
-    def _reply(self, action):
+    def _reply(self, action) -> wire.Reply:
         try:
-            reply = {"value": action()}
+            reply: wire.Reply = {"value": action()}
             wire.encode(reply)
             return reply
         except NotAttempted:
@@ -132,10 +129,10 @@ def _callback(connection):
     return stand_in
 
 
-def serve(connection):
+def serve(connection: socket.socket) -> None:
     """Answer the grader's requests until it hangs up."""
-    import regbook.check
-
+    # What a notebook gets that imports `exercises`: it does so after this line, and the real one
+    # would look for the checks, which the sandbox hides.
     regbook.check.exercises = _exercises
     random.seed(0)
     np.random.seed(0)
@@ -143,7 +140,7 @@ def serve(connection):
         sys.modules["torch"].manual_seed(0)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
-    submission = None
+    namespace = Namespace([])
     while True:
         try:
             request = wire.receive(connection, function=_callback(connection))
@@ -151,18 +148,18 @@ def serve(connection):
             break
         match request.get("do"):
             case "open":
-                submission = Submission(request["names"])
-                sys.modules["__main__"] = submission.module
-                reply = {}
+                namespace = Namespace(request["names"])
+                sys.modules["__main__"] = namespace.module
+                reply: wire.Reply = {}
             case "cell":
-                reply = {"error": submission.cell(request["number"], request["source"])}
+                reply = {"error": namespace.cell(request["number"], request["source"])}
             case "versions":
-                reply = {"versions": {n: len(v) for n, v in submission.versions.items()}}
+                reply = {"versions": {n: len(v) for n, v in namespace.versions.items()}}
             case "call":
                 parts = (request[key] for key in ("name", "version", "arguments", "model"))
-                reply = submission.call(*parts)
+                reply = namespace.call(*parts)
             case "method":
-                reply = submission.method(request["model"], request["name"], request["arguments"])
+                reply = namespace.method(request["model"], request["name"], request["arguments"])
             case _:  # the answer to a callback that nobody waits for
                 continue
         wire.send(connection, {**reply, "id": request["id"]})

@@ -3,10 +3,10 @@
 import socket
 import sys
 
-from regbook.grading.child import serve
+from regbook.grading.inside.child import serve
 
 
-def main(port, token):
+def main(port: int, token: str) -> None:
     """Connect to the grader on this computer, name the token that it expects, and serve."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(token.encode())

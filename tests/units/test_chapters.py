@@ -1,0 +1,98 @@
+"""The list of chapters: what is derived from it, and the skeleton of a new chapter."""
+
+import ast
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from regbook import chapters
+from regbook.notebooks import derive_exercises, function_sources, read
+
+ROOT = Path(__file__).parents[2]
+SLUG = "19_fast_inference"
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Return a copy of what the skeleton is made from: the list, one lesson and its solution."""
+    for name in ("contents.yml", "10_dropout/lesson.ipynb", "10_dropout/exercises.ipynb"):
+        (tmp_path / "chapters" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "chapters" / name, tmp_path / "chapters" / name)
+    (tmp_path / "solutions").mkdir()
+    shutil.copy(ROOT / "solutions" / "10_dropout.ipynb", tmp_path / "solutions")
+    return tmp_path
+
+
+def test_a_new_chapter_has_all_its_files(book):
+    made = {str(path.relative_to(book)) for path in chapters.begin(book, SLUG)}
+    assert made == {
+        f"chapters/{SLUG}/lesson.ipynb",
+        f"solutions/{SLUG}.ipynb",
+        "regbook/checks/fast_inference.py",
+        "tests/autograder/fast_inference_answers.py",
+        "tests/pairs/test_fast_inference.py",
+    }
+    for path in book.rglob("*.py"):
+        ast.parse(path.read_text())
+    cells = read(book / "chapters" / SLUG / "lesson.ipynb").cells
+    headings = [c.source.split("\n")[0] for c in cells if c.cell_type == "markdown"]
+    assert headings[0] == "# Folding, precision and latency"
+    assert headings[1:] == [f"## {section}" for section in chapters.SECTIONS]
+
+
+def test_its_exercise_can_be_derived_checked_and_solved(book):
+    chapters.begin(book, SLUG)
+    solution = book / "solutions" / f"{SLUG}.ipynb"
+    exercises = derive_exercises(read(solution), SLUG)
+    assert any("raise NotImplementedError" in cell.source for cell in exercises.cells)
+    space = {}
+    exec((book / "regbook" / "checks" / "fast_inference.py").read_text(), space)
+    (name,) = space["chapter"].exercises
+    answer = {"__name__": "answers"}
+    exec(function_sources(solution)[name], answer)
+    full = space["chapter"].report(answer[name])
+    assert full.points == full.max_points == 1
+    bank = {}
+    exec((book / "tests" / "autograder" / "fast_inference_answers.py").read_text(), bank)
+    for right in bank["RIGHT"][name]:
+        assert space["chapter"].report(right, exercise=name).points == 1
+    wrong = space["chapter"].report(lambda x: x, exercise=name)
+    assert wrong.rows[0].outcome.mistake == "a short name"
+
+
+def test_nothing_that_is_there_is_overwritten(book, capsys):
+    lesson = book / "chapters" / SLUG / "lesson.ipynb"
+    lesson.parent.mkdir()
+    lesson.write_text("mine")
+    assert lesson not in chapters.begin(book, SLUG)
+    assert lesson.read_text() == "mine"
+    assert f"kept chapters/{SLUG}/lesson.ipynb" in capsys.readouterr().out
+    assert chapters.begin(book, SLUG) == []
+
+
+def test_an_unknown_chapter_is_named(book, monkeypatch):
+    monkeypatch.chdir(book)
+    with pytest.raises(SystemExit, match=r"25_more is not in .*contents\.yml\. It has: 01_data"):
+        chapters.main(["begin", "25_more"])
+    assert not (book / "solutions" / "25_more.ipynb").exists()
+
+
+def test_the_contents_hold_the_chapters_that_are_there(book, monkeypatch, capsys):
+    monkeypatch.chdir(book)
+    chapters.main(["contents"])
+    assert capsys.readouterr().out == "wrote _toc.yml\n"
+    chapters.main(["contents"])
+    assert capsys.readouterr().out == ""
+    toc = yaml.safe_load((book / "_toc.yml").read_text())
+    (part, appendix) = toc["parts"]
+    assert (part["caption"], appendix["caption"]) == ("Part III - Regularize", "Appendix")
+    (chapter,) = part["chapters"]
+    assert chapter["file"] == "chapters/10_dropout/lesson"
+    assert [page["title"] for page in chapter["sections"]] == ["Exercises", "Solutions"]
+    nbformat.write(nbformat.v4.new_notebook(), book / "chapters/10_dropout/laboratory.ipynb")
+    chapter = yaml.safe_load(chapters.toc(book))["parts"][0]["chapters"][0]
+    titles = [page["title"] for page in chapter["sections"]]
+    assert titles == ["Laboratory", "Exercises", "Solutions"]
