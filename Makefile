@@ -1,29 +1,25 @@
 # Every target makes the virtual environment .venv itself. `make help` lists the targets.
 
 PYTHON ?= python3
+AXE_CORE = 4.14.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PIP = python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help book test lint browser sandbox lab grade exercises bench tidy clean
+.PHONY: help book test lint system-packages lab grade chapter exercises conventions constraints bench tidy clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-.venv/installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, this is {v.major}.{v.minor}: call make with PYTHON=python3.11")'
+.venv/installed: requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no files for others), and $(PYTHON) is {}.{}: call make with PYTHON=python3.13, for example.".format(*v))'
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt -c constraints.txt
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(PIP) -e '.[test]' -c constraints.txt
 	@touch $@
-
-# The cache knows the cells of a page, not the helper module and the figures that they read.
-_build/executed-with: requirements.txt $(filter-out regbook/notebooks.py regbook/cli.py regbook/__main__.py,$(wildcard regbook/*.py regbook/checks/*.py)) \
-		regbook/grading/grade.py regbook/grading/submission.py $(wildcard benchmarks/results/*)
-	@rm -rf _build/.jupyter_cache _build/.doctrees
-	@mkdir -p _build && touch $@
 
 # Sphinx knows the pages, not the look of the book that surrounds them.
 _build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/* _templates/*)
@@ -31,7 +27,7 @@ _build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/* _templates/*)
 	@mkdir -p _build && touch $@
 
 # A page with a warning must be read again, or the next build would pass without it.
-book: .venv/installed _build/executed-with _build/rendered-with ## execute what changed and build the HTML; warnings are errors
+book: .venv/installed _build/rendered-with ## execute what changed and build the HTML; warnings are errors
 	jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
 
@@ -39,26 +35,24 @@ book: .venv/installed _build/executed-with _build/rendered-with ## execute what 
 test: export OMP_NUM_THREADS = 1
 test: export TF_NUM_INTRAOP_THREADS = 1
 test: export TF_NUM_INTEROP_THREADS = 1
-test: lint browser sandbox book ## everything that CI runs
-	python -m pytest
+test: lint _build/axe-core/axe.min.js $(if $(CHAPTER),,book) ## everything that CI runs; CHAPTER=10: what concerns one chapter
+	python -m pytest $(if $(CHAPTER),--chapter=$(CHAPTER))
 
-lint: .venv/installed-test ## ruff, spelling, notebook form and generated exercises
+lint: .venv/installed-test ## ruff, types, spelling, notebook form and generated files
 	pre-commit run --all-files --show-diff-on-failure
 
-browser:
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; \
-	else echo "Chromium and ChromeDriver are missing: the browser tests will be skipped."; fi
+# The rules of accessibility, for a test in the browser.
+_build/axe-core/axe.min.js: Makefile
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; \
+	then cd $(@D) && npm pack --silent axe-core@$(AXE_CORE) >/dev/null && tar -xzf axe-core-$(AXE_CORE).tgz --strip-components=1 package/axe.min.js && touch axe.min.js; \
+	else echo "npm is missing: the tests of accessibility will be skipped."; fi
 
-# The tests of the grader need it too.
-sandbox:
-	@command -v bwrap >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; \
-	else echo "bubblewrap is missing: install your system's package of that name."; fi
+system-packages: ## install Chromium, its driver and bubblewrap with apt-get, for the tests and the grader
+	apt-get update -qq
+	apt-get install -y -qq bubblewrap chromium chromium-driver >/dev/null
 
-grade: .venv/installed sandbox ## grade a class: make grade SUBMISSIONS=folder REPORT=folder
+grade: .venv/installed ## grade a class: make grade SUBMISSIONS=folder REPORT=folder
 	@test -n "$(SUBMISSIONS)" && test -n "$(REPORT)" || { echo "Say what to grade and where to write: make grade SUBMISSIONS=folder REPORT=folder"; exit 2; }
 	regbook grade "$(SUBMISSIONS)" --out "$(REPORT)" $(GRADE_OPTIONS)
 
@@ -66,18 +60,35 @@ lab: .venv/installed ## copy the exercises to work/, keep what is there, open Ju
 	python -m regbook.notebooks work
 	cd work && jupyter lab $(LAB_OPTIONS)
 
-exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/
+chapter: .venv/installed ## begin a chapter of chapters/contents.yml: make chapter SLUG=19_fast_inference
+	@test -n "$(SLUG)" || { echo "Say which chapter: make chapter SLUG=19_fast_inference"; exit 2; }
+	python -m regbook.chapters begin "$(SLUG)"
 	python -m regbook.notebooks exercises
+	python -m regbook.chapters contents
 
-bench: .venv/installed-test sandbox ## compare the grader with nbgrader and otter-grader (half an hour)
+exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/, and _toc.yml from the chapters
+	python -m regbook.notebooks exercises
+	python -m regbook.chapters contents
+
+conventions: .venv/installed-test ## measure the differences between the libraries, for the page "Same word, different meaning"
+	python -m pytest tests/pairs --write-conventions --numprocesses=0
+
+constraints: ## write constraints.txt: the newest versions that requirements.txt allows
+	rm -rf _build/fresh && $(PYTHON) -m venv _build/fresh
+	_build/fresh/bin/$(PIP) -r requirements.txt -e '.[test]'
+	@echo '# The exact version of every package, written by `make constraints`.' > constraints.txt
+	_build/fresh/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> constraints.txt
+
+bench: .venv/installed-test ## compare the grader with nbgrader and otter-grader (half an hour)
 	python benchmarks/grading.py
 
-tidy: .venv/installed-test ## format code, normalise notebooks
+tidy: .venv/installed-test ## format code, normalise notebooks, derive what is generated
 	ruff format regbook _ext tests benchmarks
 	ruff format --line-length 88 chapters solutions appendix
 	ruff check --fix .
 	python -m regbook.notebooks tidy
 	python -m regbook.notebooks exercises
+	python -m regbook.chapters contents
 
 clean: ## delete the built book and caches; .venv and work/ stay
-	rm -rf _build .ruff_cache
+	rm -rf _build .ruff_cache .mypy_cache

@@ -23,7 +23,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def require(*packages):
+def require(*packages: str) -> None:
     """Check that the packages of a page are installed, without importing them.
 
     Raises ModuleNotFoundError with the command that installs those that are missing.

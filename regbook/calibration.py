@@ -5,15 +5,16 @@ y, shape (..., n): the true classes. Leading axes, such as one for the seeds of 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def negative_log_likelihood(p, y):
+def negative_log_likelihood(p: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Return the mean of -log p(true class), in nats. Shape: the leading axes."""
     p, y = _checked(p, y)
     return -np.log(np.take_along_axis(p, y[..., None], -1)[..., 0]).mean(-1)
 
 
-def brier_score(p, y):
+def brier_score(p: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Return the mean squared distance of p to the one-hot target (0 to 2). Shape: leading axes.
 
     Source: Brier (1950), Verification of forecasts expressed in terms of probability.
@@ -22,7 +23,7 @@ def brier_score(p, y):
     return ((p - np.eye(p.shape[-1])[y]) ** 2).sum(-1).mean(-1)
 
 
-def reliability(p, y, bins=10):
+def reliability(p: ArrayLike, y: ArrayLike, bins: int = 10) -> tuple[np.ndarray, ...]:
     """Return three arrays of shape (..., bins): share of the rows, mean confidence, accuracy.
 
     The confidence of a row is its largest probability. The bins divide 0 to 1 evenly; a
@@ -39,7 +40,7 @@ def reliability(p, y, bins=10):
     return rows / y.shape[-1], mean_confidence, accuracy
 
 
-def expected_calibration_error(p, y, bins=10):
+def expected_calibration_error(p: ArrayLike, y: ArrayLike, bins: int = 10) -> np.ndarray:
     """Return the mean gap between confidence and accuracy, weighted by the rows of each bin.
 
     Source: Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks.

@@ -2,8 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_SEEDS = 10
 
@@ -16,7 +21,7 @@ class Evidence:
     condition: str
     interval: "Interval"
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.holds
 
 
@@ -34,17 +39,17 @@ class Interval:
     positive: int
     seeds: int
 
-    def __gt__(self, bound):
+    def __gt__(self, bound: float) -> Evidence:
         return Evidence(self.low > bound, f"above {bound:g}", self)
 
-    def __lt__(self, bound):
+    def __lt__(self, bound: float) -> Evidence:
         return Evidence(self.high < bound, f"below {bound:g}", self)
 
-    def within(self, low, high):
+    def within(self, low: float, high: float) -> Evidence:
         """Evidence that the whole interval lies between two bounds: no effect that matters."""
         return Evidence(low < self.low and self.high < high, f"within {low:g} and {high:g}", self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
 
 
@@ -52,7 +57,7 @@ class ClaimFailed(AssertionError):
     """The evidence of a claim is against it."""
 
 
-def mean_interval(values):
+def mean_interval(values: ArrayLike) -> Interval:
     """Return the mean of one measurement per seed with its 95 % interval (Student's t).
 
     values: shape (seeds,). Raises ValueError with fewer than two seeds or a value that is
@@ -73,7 +78,7 @@ def mean_interval(values):
     )
 
 
-def paired(frame, metric, method, baseline):
+def paired(frame: "pd.DataFrame", metric: str, method: str, baseline: str) -> Interval:
     """Return the 95 % interval of the difference `method` minus `baseline`, seed by seed.
 
     frame: what `regbook.sweep.sweep` returns. Pairing removes the part of the spread that both
@@ -94,7 +99,7 @@ def paired(frame, metric, method, baseline):
     return mean_interval((by_seed[method] - by_seed[baseline]).to_numpy())
 
 
-def claim(text, evidence):
+def claim(text: str, evidence: Evidence | bool | np.bool_) -> None:
     """Print `text` as a claim that holds, or raise ClaimFailed with what was measured.
 
     evidence: `Evidence` from an interval over at least 10 seeds (any statement about an
@@ -125,7 +130,7 @@ def claim(text, evidence):
         )
 
 
-def glue(**numbers):
+def glue(**numbers: float | Interval) -> None:
     """Hand numbers of this page to its prose, where {glue:text}`name:.1f` shows them.
 
     An `Interval` called `gain` gives three: gain, gain_low and gain_high. JupyterLab shows the

@@ -3,10 +3,13 @@
 import hashlib
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 BUNDLED = ("digits", "breast_cancer", "diabetes", "wine")
 _SHA256 = {
@@ -33,7 +36,7 @@ class Split:
     y_test: np.ndarray
 
 
-def load(name):
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a bundled data set as (x, y): x of shape (rows, features), y of shape (rows,).
 
     name: "digits" (8x8 images, pixels from 0 to 1, 10 classes), "breast_cancer" (2 classes),
@@ -47,7 +50,16 @@ def load(name):
     return (x / 16 if name == "digits" else x), y
 
 
-def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
+def split(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    train: int,
+    dev: int,
+    seed: int,
+    label_noise: float = 0.0,
+    standardize: bool = False,
+) -> Split:
     """Shuffle the rows and cut them into train, dev and test (the rest).
 
     train, dev: numbers of rows. label_noise: the fraction of *train and dev* labels replaced by
@@ -56,11 +68,12 @@ def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
     Raises ValueError when no row is left for the test part, and for label noise on a target
     that is no class.
     """
+    x, y = np.asarray(x, np.float64), np.asarray(y)
     if train + dev >= len(x):
         raise ValueError(f"{train} train and {dev} dev rows leave no test row of {len(x)}")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
-    x, y = np.asarray(x, np.float64)[order], np.asarray(y)[order]
+    x, y = x[order], y[order]
     if standardize:
         # Not the deviation: rounding can leave a constant one above 0.
         varies = np.ptp(x[:train], axis=0) > 0
@@ -79,17 +92,17 @@ def split(x, y, *, train, dev, seed, label_noise=0.0, standardize=False):
     return Split(*(array for part in parts for array in part))
 
 
-def stack(splits):
+def stack(splits: Sequence[Split]) -> Split:
     """Stack one split per seed: every array gains a first axis of length seeds."""
     return Split(*(np.stack([getattr(s, f.name) for s in splits]) for f in fields(Split)))
 
 
-def split_seeds(x, y, *, seeds, **options):
+def split_seeds(x: ArrayLike, y: ArrayLike, *, seeds: int, **options: Any) -> Split:
     """Split once per seed, 0 to seeds - 1, with the options of `split`; return them stacked."""
     return stack([split(x, y, seed=seed, **options) for seed in range(seeds)])
 
 
-def two_gaussians(n, seed, distance=2.0):
+def two_gaussians(n: int, seed: int, distance: float = 2.0) -> tuple[np.ndarray, np.ndarray, float]:
     """Draw two classes from unit Gaussians in the plane; return (x, y, bayes_error).
 
     x: shape (n, 2); y: shape (n,), 0 or 1 with equal chance; distance: between the two means.
@@ -104,7 +117,7 @@ def two_gaussians(n, seed, distance=2.0):
     return x.astype(np.float32), y, float(stats.norm.cdf(-distance / 2))
 
 
-def noisy_sine(n, seed, sigma=0.3):
+def noisy_sine(n: int, seed: int, sigma: float = 0.3) -> tuple[np.ndarray, np.ndarray, float]:
     """Draw y = sin(1.5 pi x) + noise on [-1, 1]; return (x, y, bayes_error).
 
     x, y: shape (n,). sigma: standard deviation of the noise. No predictor has a lower expected
@@ -148,7 +161,7 @@ def _download(name, filename, loader):
     return x_train, y_train.ravel(), x_test, y_test.ravel()
 
 
-def fashion_mnist():
+def fashion_mnist() -> tuple[np.ndarray, ...]:
     """Return Fashion-MNIST as (x_train, y_train, x_test, y_test), images uint8 (rows, 28, 28).
 
     Taken from `$REGBOOK_DATA/fashion_mnist.npz` when that file exists, else downloaded by Keras.
@@ -179,7 +192,7 @@ def _digest(arrays):
     return digest.hexdigest()
 
 
-def cifar10():
+def cifar10() -> tuple[np.ndarray, ...]:
     """Return CIFAR-10 as (x_train, y_train, x_test, y_test), images uint8 (rows, 32, 32, 3).
 
     Decoded from `$REGBOOK_DATA/cifar10_jpeg.npz` when that file exists (about half a minute),

@@ -6,8 +6,18 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from regbook.claims import Interval
 
 # Okabe and Ito (2008): colours that readers with any colour vision can tell apart.
 _ORANGE, _SKY, _GREEN = "#E69F00", "#56B4E9", "#009E73"
@@ -85,7 +95,7 @@ PARTS = {"train": _SKY, "train-dev": _GREEN, "dev": _ORANGE, "test": _RED}
 MOVING_BYTES = 400_000
 
 
-def use_style():
+def use_style() -> None:
     """Set matplotlib's defaults for the book: sizes, grid, and a white ground in both themes."""
     import matplotlib.pyplot as plt
 
@@ -108,14 +118,16 @@ def use_style():
     )
 
 
-def colour(method):
+def colour(method: str) -> str:
     """Return the colour of `method`. Raises KeyError, listing the names, for an unknown one."""
     if method not in COLOURS:
         raise KeyError(f"no colour for {method!r}; there are: {', '.join(COLOURS)}")
     return COLOURS[method]
 
 
-def band(ax, x, values, label, method=None, **line):
+def band(
+    ax: "Axes", x: ArrayLike, values: ArrayLike, label: str, method: str | None = None, **line: Any
+) -> None:
     """Draw the mean over seeds with its 95 % interval as a band.
 
     x: shape (points,); values: shape (seeds, points), in the unit of the y axis.
@@ -139,7 +151,12 @@ def band(ax, x, values, label, method=None, **line):
     )
 
 
-def forest(ax, intervals, unit, colours=None):
+def forest(
+    ax: "Axes",
+    intervals: "Mapping[str, Interval]",
+    unit: str,
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """Draw paired differences as points with their 95 % intervals, one row each, and a zero line.
 
     intervals: `regbook.claims.Interval` by the row's label, first at the top. unit: of the
@@ -155,6 +172,9 @@ def forest(ax, intervals, unit, colours=None):
     ax.set_xlabel(f"paired difference with 95 % interval ({unit})")
 
 
+# The frames come from matplotlib's `to_jshtml` and are part of the page: it needs no kernel and no
+# network. The player is our own, because matplotlib's fetches an icon font from another host and
+# describes neither its picture nor its slider.
 _PLAYER = """
 <figure class="moving" id="{name}">
 <style>
@@ -192,29 +212,27 @@ _PLAYER = """
 """
 
 
-def moving(fig, draw, frames, *, alt, caption, still=-1, fps=6):
+def moving(
+    fig: "Figure",
+    draw: Callable[[int], object],
+    frames: int,
+    *,
+    alt: str,
+    caption: str,
+    still: int = -1,
+    fps: int = 6,
+) -> "HTML":
     """Turn a figure into a moving one with a play button and a slider; return it for display.
 
     fig: a matplotlib figure; it is closed. draw: `draw(i)` changes it into frame i.
     frames: their number. alt: describes the figure to those who cannot see it. caption: says
     what to see. still: the frame shown before anyone presses play, and on paper.
-    fps: frames per second.
-
-    The frames come from matplotlib's `to_jshtml` and are part of the page: it needs no kernel
-    and no network. The player is our own, because matplotlib's fetches an icon font from another
-    host and describes neither its picture nor its slider. Readers who ask their system for
-    reduced motion get the slider without the button.
-    Raises ValueError when the frames take more than 400 kB.
+    fps: frames per second. Readers who ask their system for reduced motion get the slider
+    without the button. Raises ValueError when the frames take more than 400 kB.
     """
-    import matplotlib.pyplot as plt
     from IPython.display import HTML
-    from matplotlib.animation import FuncAnimation
 
-    animation = FuncAnimation(fig, draw, frames=frames, init_func=lambda: None)
-    player = animation.to_jshtml(fps=fps, embed_frames=True)
-    plt.close(fig)
-    found = re.findall(r'"data:image/png;base64,([^"]*)"', player)
-    sources = [f"data:image/png;base64,{_fewer_colours(frame)}" for frame in found]
+    sources = _frames(fig, draw, frames)
     text = json.dumps(sources)
     if len(text) > MOVING_BYTES:
         raise ValueError(
@@ -234,6 +252,17 @@ def moving(fig, draw, frames, *, alt, caption, still=-1, fps=6):
             caption=html.escape(caption),
         )
     )
+
+
+def _frames(fig, draw, frames):
+    """Draw the frames; return each as a source for an image of a page, and close the figure."""
+    import matplotlib.pyplot as plt
+    from matplotlib.animation import FuncAnimation
+
+    animation = FuncAnimation(fig, draw, frames=frames, init_func=lambda: None)
+    found = re.findall(r'"data:image/png;base64,([^"]*)"', animation.to_jshtml(embed_frames=True))
+    plt.close(fig)
+    return [f"data:image/png;base64,{_fewer_colours(frame)}" for frame in found]
 
 
 def _fewer_colours(png):

@@ -6,11 +6,15 @@ python -m regbook.notebooks work        # copy the exercises to work/, never ove
 """
 
 import argparse
+import ast
 import copy
 import hashlib
+import importlib
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -23,7 +27,7 @@ class NotebookError(ValueError):
     """A notebook cannot be derived or normalised; the message names it and says why."""
 
 
-def read(path):
+def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook. Raises NotebookError, naming the file, when it is not one."""
     try:
         return nbformat.read(path, as_version=4)
@@ -31,7 +35,31 @@ def read(path):
         raise NotebookError(f"{path} is not a readable notebook: {error}") from error
 
 
-def tidy(notebook):
+def function_sources(path: Path) -> dict[str, str]:
+    """Return the source of the cell that defines each function of a notebook, by its name.
+
+    Only cells that begin with a definition count, and of several for one name the first.
+    """
+    found: dict[str, str] = {}
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and cell.source.startswith("def "):
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.FunctionDef):
+                    found.setdefault(node.name, cell.source)
+    return found
+
+
+def functions(path: Path) -> dict[str, Callable]:
+    """Return the functions that a notebook defines, by name, ready to call with NumPy at hand."""
+    found = {}
+    for name, source in function_sources(path).items():
+        space: dict[str, Any] = {"np": importlib.import_module("numpy")}
+        exec(source, space)
+        found[name] = space[name]
+    return found
+
+
+def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return the normal form of a notebook, in which equal content gives equal bytes.
 
     Cell ids are derived from the content; execution counts and machine metadata go; outputs
@@ -47,7 +75,7 @@ def tidy(notebook):
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    seen = {}
+    seen: dict[str, int] = {}
     for cell in notebook.cells:
         digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, 0) + 1
@@ -65,7 +93,7 @@ def tidy(notebook):
     return notebook
 
 
-def derive_exercises(solution, slug):
+def derive_exercises(solution: nbformat.NotebookNode, slug: str) -> nbformat.NotebookNode:
     """Return the learner's notebook of a solution: marked lines become a stub, outputs go.
 
     A block between `### BEGIN SOLUTION` and `### END SOLUTION` (nbgrader's markers) becomes
@@ -106,12 +134,12 @@ def derive_exercises(solution, slug):
     return tidy(notebook)
 
 
-def to_text(notebook):
+def to_text(notebook: nbformat.NotebookNode) -> str:
     """Return the bytes that git sees: sorted keys, one trailing newline."""
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
 
 
-def write(path, notebook):
+def write(path: Path, notebook: nbformat.NotebookNode) -> bool:
     """Write `notebook` to `path` unless it is there already; return whether it was written."""
     text = to_text(notebook)
     if path.exists() and path.read_text(encoding="utf-8") == text:
@@ -155,7 +183,7 @@ def _work(root):
     return made
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command on the notebooks below the current folder; print the files it changed."""
     commands = {"exercises": _exercises, "tidy": _tidy, "work": _work}
     parser = argparse.ArgumentParser(

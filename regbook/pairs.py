@@ -1,6 +1,10 @@
 """The plumbing of a pair: equal weights, equal batches, and the proof that both cells agree."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from regbook.arrays import to_numpy
 
@@ -73,7 +77,7 @@ def _variables(model):
     return found
 
 
-def weights(model):
+def weights(model: Any) -> list[np.ndarray]:
     """Return the weights of a Keras or PyTorch model as NumPy arrays in the layout of Keras.
 
     The order is layer by layer: kernel (or gamma), bias (or beta), moving mean, moving variance.
@@ -85,7 +89,7 @@ def weights(model):
     ]
 
 
-def set_weights(model, arrays):
+def set_weights(model: Any, arrays: Sequence[ArrayLike]) -> None:
     """Replace the weights of a Keras or PyTorch model by `arrays`, as `weights` returns them.
 
     Raises ValueError, naming the layer, when the number or a shape does not match.
@@ -111,7 +115,7 @@ def set_weights(model, arrays):
             variable.data.copy_(variable.data.new_tensor(array))
 
 
-def copy_weights(source, target):
+def copy_weights(source: Any, target: Any) -> None:
     """Give `target` the weights of `source`; one is a Keras model, the other a PyTorch model.
 
     Layers are matched in order: Dense and Linear, Conv2D and Conv2d, BatchNormalization and
@@ -128,7 +132,7 @@ def copy_weights(source, target):
     set_weights(target, weights(source))
 
 
-def batches(n, batch_size, epochs=1, seed=0):
+def batches(n: int, batch_size: int, epochs: int = 1, seed: int = 0) -> Iterator[np.ndarray]:
     """Yield the row indices of each mini-batch, freshly shuffled in every epoch.
 
     Feed both cells of a pair from it: the frameworks' own shuffles cannot be made equal.
@@ -148,7 +152,7 @@ def _arrays(result):
     return [to_numpy(item) for item in (result if isinstance(result, list | tuple) else [result])]
 
 
-def largest_difference(keras, torch):
+def largest_difference(keras: Any, torch: Any) -> float:
     """Return the largest absolute difference between two results, as a float.
 
     Each is a model (its weights are compared), an array, or a list of arrays of equal shapes.
@@ -173,7 +177,7 @@ def largest_difference(keras, torch):
     return float(max(gaps))
 
 
-def agree(*, keras, torch, tol, what="outputs"):
+def agree(*, keras: Any, torch: Any, tol: float, what: str = "outputs") -> None:
     """Print one line when the two cells of a pair agree; raise AgreementError when they do not.
 
     keras, torch: what to compare, see `largest_difference`. tol: largest absolute difference

@@ -1,12 +1,23 @@
 """A sweep: the same comparison over many seeds, without the cost of training one by one."""
 
+import contextlib
+import itertools
+import math
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
 
 
-def progress(items, text):
+def progress(items: Iterable[Any], text: str) -> Iterable[Any]:
     """Wrap `items` in a progress bar that shows when the loop takes more than two seconds.
 
     There is none while the book is built (`REGBOOK_BUILD` is set).
@@ -17,7 +28,9 @@ def progress(items, text):
     return tqdm(items, desc=text, delay=2, leave=False, disable=building)
 
 
-def sweep(measure, methods):
+def sweep(
+    measure: Callable[..., Mapping[str, ArrayLike]], methods: Mapping[str, Mapping[str, Any]]
+) -> "pd.DataFrame":
     """Measure every method on every seed; return a tidy pandas frame.
 
     measure: called as `measure(**settings)` once per method; returns a dict of metrics, each an
@@ -42,7 +55,7 @@ def sweep(measure, methods):
     return pd.concat(frames, ignore_index=True).set_index(["method", "seed"]).reset_index()
 
 
-def by_seed(frame, metric, methods):
+def by_seed(frame: "pd.DataFrame", metric: str, methods: Iterable[str]) -> np.ndarray:
     """Return one metric of several methods as an array of shape (seeds, methods).
 
     frame: what `sweep` returns. `regbook.figures.band` draws the result.
@@ -52,7 +65,9 @@ def by_seed(frame, metric, methods):
     return table[list(methods)].to_numpy()
 
 
-def chosen_on_dev(frame, methods, choose="dev", report="test"):
+def chosen_on_dev(
+    frame: "pd.DataFrame", methods: Iterable[str], choose: str = "dev", report: str = "test"
+) -> np.ndarray:
     """Return `report` of the method with the highest `choose`, seed by seed: shape (seeds,).
 
     This is how a strength must be chosen: each seed by its own dev rows, and never by the rows
@@ -70,11 +85,11 @@ class Runs:
     first axis: a weight of shape (out, in) has shape (seeds, out, in) here.
     """
 
-    template: object
-    parameters: dict
-    buffers: dict
+    template: "nn.Module"
+    parameters: dict[str, "torch.Tensor"]
+    buffers: dict[str, "torch.Tensor"]
 
-    def predict(self, x, training=False):
+    def predict(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """Return the outputs for `x` as an array of shape (seeds, rows, outputs).
 
         x: shape (seeds, rows, ...). training: False switches dropout off and lets batch norm
@@ -94,12 +109,22 @@ class Runs:
             )
         return outputs.numpy()
 
-    def accuracy(self, x, y, training=False):
+    def accuracy(self, x: ArrayLike, y: ArrayLike, training: bool = False) -> np.ndarray:
         """Return the accuracy on each seed's rows, in percent: shape (seeds,)."""
         return 100 * (self.predict(x, training).argmax(axis=-1) == np.asarray(y)).mean(axis=1)
 
 
-def train_seeds(build, loss, x, y, *, optimizer, epochs, batch_size=32, after_epoch=None):
+def train_seeds(
+    build: Callable[[], "nn.Module"],
+    loss: Callable[..., "torch.Tensor"],
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    optimizer: Callable[[list], "torch.optim.Optimizer"],
+    epochs: int,
+    batch_size: int = 32,
+    after_epoch: Callable[[int, Runs], object] | None = None,
+) -> Runs:
     """Train one PyTorch model per seed, all at once with `torch.func.vmap`; return `Runs`.
 
     build: called without arguments, returns a fresh `torch.nn.Module`. Seed i starts from what
@@ -115,7 +140,59 @@ def train_seeds(build, loss, x, y, *, optimizer, epochs, batch_size=32, after_ep
     """
     import torch
 
-    from regbook.pairs import batches
+    x, y = torch.as_tensor(x), torch.as_tensor(y)
+    seeds, rows = y.shape[:2]
+    runs = _started(build, seeds)
+    losses, stepper = _losses(runs, loss), optimizer(list(runs.parameters.items()))
+    order = _batches_by_seed(rows, batch_size, epochs, seeds)
+    torch.manual_seed(seeds)
+    with _one_thread():
+        for epoch in progress(range(epochs), "epochs"):
+            runs.template.train()
+            for take in itertools.islice(order, math.ceil(rows / batch_size)):
+                _step(runs, losses, stepper, x, y, take)
+            if after_epoch:
+                after_epoch(epoch, runs)
+    return runs
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Give PyTorch one thread: the matrices are small, and a second costs more than it gives."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _step(runs, losses, stepper, x, y, take):
+    """Take one step of every run; take: rows of shape (seeds, batch_size)."""
+    import torch
+
+    each, take = torch.arange(len(take))[:, None], torch.as_tensor(take)
+    stepper.zero_grad()
+    losses(runs.parameters, runs.buffers, x[each, take], y[each, take]).sum().backward()
+    stepper.step()
+
+
+def _started(build, seeds):
+    """Return the `Runs` of fresh models, one per seed."""
+    import torch
+
+    models = []
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        models.append(build())
+    return Runs(models[0], *torch.func.stack_module_state(models))
+
+
+def _losses(runs, loss):
+    """Return a function of stacked parameters, buffers, x and y: the loss of every seed."""
+    import torch
 
     class Loss(torch.nn.Module):
         """Lets `functional_call` swap one seed's tensors into the model while `loss` runs."""
@@ -127,43 +204,24 @@ def train_seeds(build, loss, x, y, *, optimizer, epochs, batch_size=32, after_ep
         def forward(self, x, y):
             return loss(self.model, x, y)
 
-    threads = torch.get_num_threads()
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
-    seeds, rows = y.shape[:2]
-    models = []
-    for seed in range(seeds):
-        torch.manual_seed(seed)
-        models.append(build())
-    parameters, buffers = torch.func.stack_module_state(models)
-    runs = Runs(models[0], parameters, buffers)
     one = Loss(runs.template)
 
     def seed_loss(parameters, buffers, x, y):
         state = [{f"model.{k}": v for k, v in part.items()} for part in (parameters, buffers)]
         return torch.func.functional_call(one, tuple(state), (x, y))
 
-    losses = torch.vmap(seed_loss, randomness="different")
-    stepper = optimizer(list(parameters.items()))
-    each = torch.arange(seeds)[:, None]
+    return torch.vmap(seed_loss, randomness="different")
+
+
+def _batches_by_seed(rows: int, batch_size: int, epochs: int, seeds: int) -> Iterator[np.ndarray]:
+    """Yield the row indices of each mini-batch of every seed: shape (seeds, batch_size)."""
+    from regbook.pairs import batches
+
     orders = [batches(rows, batch_size, epochs, seed) for seed in range(seeds)]
-    torch.manual_seed(seeds)
-    torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gives
-    try:
-        for epoch in progress(range(epochs), "epochs"):
-            runs.template.train()
-            for _ in range(0, rows, batch_size):
-                take = torch.as_tensor(np.stack([next(order) for order in orders]))
-                stepper.zero_grad()
-                losses(parameters, buffers, x[each, take], y[each, take]).sum().backward()
-                stepper.step()
-            if after_epoch:
-                after_epoch(epoch, runs)
-    finally:
-        torch.set_num_threads(threads)
-    return runs
+    return map(np.stack, zip(*orders, strict=True))
 
 
-def reset(model, seed):
+def reset(model: Any, seed: int) -> Any:
     """Give a compiled Keras model fresh initial weights and a fresh optimizer; return it.
 
     Much faster than a new model, because the compiled training step is kept. The result depends

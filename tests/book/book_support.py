@@ -89,6 +89,7 @@ class TinyBook:
                 "parallel_execution",
             ],
             "root_doc": next(iter(pages)),
+            "exclude_patterns": [".jupyter_cache", "jupyter_execute", "out", "doctrees"],
             "nb_execution_mode": "off",
             "myst_enable_extensions": ["colon_fence"],
         }

@@ -1,5 +1,6 @@
 """The appendix: a misconception links to the section that refutes it by measurement."""
 
+import json
 import re
 from pathlib import Path
 
@@ -50,3 +51,11 @@ def test_every_lesson_refutes_something():
 def test_every_row_of_the_page_is_read():
     page = (ROOT / "appendix" / "misconceptions.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| (?!What is said|-)", page, re.M)) == len(ROWS)
+
+
+def test_every_convention_was_noted_by_a_test_that_is_there():
+    stored = json.loads((ROOT / "appendix" / "conventions.json").read_text(encoding="utf-8"))
+    sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("tests/pairs/test_*.py")]
+    for row in stored:
+        name = row["test"].partition("[")[0]
+        assert any(f"def {name}(" in source for source in sources), "run `make conventions`"

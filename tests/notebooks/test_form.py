@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from regbook.chapters import SECTIONS, contents, toc
+from regbook.exercise import Answer, load_chapter
 from regbook.notebooks import CHECKED, read, tidy, to_text
 
 ROOT = Path(__file__).parents[2]
@@ -18,17 +21,6 @@ GREEK = re.compile(
     re.IGNORECASE,
 )
 LINK = re.compile(r"\]\(\.\./(\w+)/lesson\.ipynb(?:#[\w-]+)?\)")
-SECTIONS = [
-    "Motivation",
-    "Definition",
-    "In Keras and PyTorch",
-    "Experiment",
-    "What goes wrong",
-    "When not to use it",
-    "Summary",
-    "Exercises",
-    "References",
-]
 
 
 def name(path):
@@ -77,6 +69,66 @@ def test_exercises_and_solutions_carry_the_title_of_the_lesson(path):
     assert title(path.with_name("exercises.ipynb")) == f"Exercises: {title(path)}"
 
 
+def test_the_list_of_chapters_names_each_lesson_by_its_title():
+    titles = {slug: title for part in contents(ROOT).values() for slug, title in part.items()}
+    for path in LESSONS:
+        title = re.search(r"^# (.+)$", prose(path), re.MULTILINE).group(1)
+        assert titles[path.parent.name] == title
+
+
+def test_the_table_of_contents_is_derived_from_it():
+    assert (ROOT / "_toc.yml").read_text(encoding="utf-8") == toc(ROOT), "run `make exercises`"
+
+
+def tasks(path):
+    """Return, by function, the text above each stub of a learner's notebook."""
+    found, above = {}, []
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            above.append(cell.source)
+            continue
+        defined = re.match(r"def (\w+)\(", cell.source)
+        if defined:
+            found[defined[1]] = "\n".join(above)
+        above = []
+    return found
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_a_learner_reads_what_each_function_is_to_return(path):
+    texts = tasks(path.with_name("exercises.ipynb"))
+    for name in load_chapter(path.parent.name).exercises:
+        assert name in texts, f"no cell begins with `def {name}(`"
+        text = texts[name]
+        assert re.search(rf"^##+ .*\b{name}\b", text, re.MULTILINE), f"no heading names {name}"
+        assert re.search(r"\b[Rr]eturn\b", text), f"{name}: what is to be returned?"
+        assert re.search(r"^Example", text, re.MULTILINE), f"{name} has no example"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_a_text_says_whether_the_function_may_change_its_arguments(path):
+    """A promise is kept: a check fails an answer that changes them."""
+    texts = tasks(path.with_name("exercises.ipynb"))
+    for name, exercise in load_chapter(path.parent.name).exercises.items():
+        leaves = "Leave the arguments as they are." in texts[name]
+        may = "It may change its arguments." in texts[name]
+        assert leaves == any(check.keeps_input for check in exercise.checks), name
+        assert leaves + may == takes_arrays(exercise), name
+
+
+def takes_arrays(exercise):
+    """Tell whether the checks of an exercise hand arrays, lists or dicts to the answer."""
+    kinds = set()
+
+    class Recorder(Answer):
+        def _call(self, arguments):
+            kinds.update(type(argument) for argument in arguments)
+            return super()._call(arguments)
+
+    exercise.report(Recorder(exercise.reference or (lambda *_: 0)))
+    return bool(kinds & {np.ndarray, list, tuple, dict})
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebook_is_tidy(path):
     assert path.read_text(encoding="utf-8") == to_text(tidy(read(path))), "run `make tidy`"
@@ -100,7 +152,7 @@ def test_first_code_cell_is_the_same_everywhere():
 @pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_lesson_has_its_sections_in_order(path):
     text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == list(SECTIONS)
     assert len(re.findall(r"^# .+$", text, re.MULTILINE)) == 1
 
 

@@ -1,31 +1,60 @@
 """Both frameworks in float64, where agreement is a matter of formulas and not of rounding."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from regbook.notebooks import read
+from regbook.notebooks import functions
 
 ROOT = Path(__file__).parents[2]
-CONVENTIONS = pytest.StashKey[list]()
+STORED = ROOT / "appendix" / "conventions.json"
+NOTED = pytest.StashKey[list]()
 
 
 def pytest_addoption(parser):
-    parser.addoption("--conventions", help="run the tests that note one; write them here (JSON)")
+    parser.addoption(
+        "--write-conventions",
+        action="store_true",
+        help=f"run the tests that note one, and write {STORED.name} (needs --numprocesses=0)",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--conventions", None):
-        items[:] = [item for item in items if "convention" in item.fixturenames]
+    if config.getoption("--write-conventions", False):
+        items[:] = [item for item in items if "convention" in getattr(item, "fixturenames", ())]
 
 
-def pytest_sessionfinish(session):
-    path = session.config.getoption("--conventions", None)
-    if path:
-        noted = session.config.stash.get(CONVENTIONS, [])
-        Path(path).write_text(json.dumps(noted, indent=1), encoding="utf-8")
+def pytest_sessionfinish(session, exitstatus):
+    if session.config.getoption("--write-conventions", False) and exitstatus == 0:
+        rows = session.config.stash.get(NOTED, [])
+        STORED.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def power_of_ten(number):
+    """Return the smallest power of ten that is not below a number, or 0 for 0."""
+    return float(f"1e{int(np.ceil(np.log10(number)))}") if number else 0.0
+
+
+@pytest.fixture(scope="module")
+def first_state(request):
+    """Return the state of a module's generator RNG before its first test."""
+    generator = getattr(request.module, "RNG", None)
+    return generator and generator.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_draws(request, first_state):
+    """Let a test draw the same numbers whatever ran before it."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+    if first_state:
+        request.module.RNG.bit_generator.state = first_state
 
 
 @pytest.fixture
@@ -38,16 +67,7 @@ def slug(request):
 @pytest.fixture
 def solution(slug):
     """Return a function that gives a function of the module's solution notebook by its name."""
-
-    def solution(name):
-        for cell in read(ROOT / "solutions" / f"{slug}.ipynb").cells:
-            if cell.cell_type == "code" and cell.source.startswith(f"def {name}("):
-                space = {"np": np}
-                exec(cell.source, space)
-                return space[name]
-        raise LookupError(f"the solution of {slug} defines no function {name}")
-
-    return solution
+    return lambda name: functions(ROOT / "solutions" / f"{slug}.ipynb")[name]
 
 
 @pytest.fixture
@@ -57,17 +77,37 @@ def convention(request, slug):
     `convention(word, keras=..., torch=..., rule=..., agreement=..., naive=...)`: keras and torch
     say in a few words (Markdown) what `word` means there, rule how to convert. agreement is the
     largest difference that was measured under the rule, naive the one under equal arguments.
+
+    What a test notes must stand in `appendix/conventions.json`, from which the page is made: the
+    words letter by letter, the naive difference within a tenth of it. The agreement is rounding
+    noise, another one on another processor: the file holds a power of ten above it.
     """
+    noted = []
 
     def convention(word, *, keras, torch, rule, agreement, naive):
         assert agreement <= 1e-8, f"{word}: the rule leaves a difference of {agreement:.1e}"
         assert naive >= 1e-5, f"{word}: equal arguments differ by {naive:.1e} only"
-        row = {"word": word, "keras": keras, "torch": torch, "rule": rule}
-        row |= {"agreement": float(agreement), "naive": float(naive)}
-        row |= {"chapter": slug, "test": request.node.name}
-        request.config.stash.setdefault(CONVENTIONS, []).append(row)
+        row = {"chapter": slug, "test": request.node.name, "word": word}
+        row |= {"keras": keras, "torch": torch, "rule": rule}
+        row |= {"agreement": power_of_ten(float(agreement)), "naive": float(f"{naive:.2g}")}
+        noted.append(row)
 
-    return convention
+    yield convention
+    if request.config.getoption("--write-conventions", False):
+        request.config.stash.setdefault(NOTED, []).extend(noted)
+        return
+    here = (slug, request.node.name)
+    stored = [
+        row
+        for row in json.loads(STORED.read_text(encoding="utf-8"))
+        if (row["chapter"], row["test"]) == here
+    ]
+    numbers = ("agreement", "naive")
+    words = [[{k: v for k, v in row.items() if k not in numbers} for row in rows]
+             for rows in (noted, stored)]  # fmt: skip
+    assert words[0] == words[1], "run `make conventions`"
+    for found, row in zip(noted, stored, strict=True):
+        assert found["naive"] == pytest.approx(row["naive"], rel=0.1), "run `make conventions`"
 
 
 @pytest.fixture
