@@ -135,8 +135,10 @@ class Exercise:
 
     def _changed(self, position):
         name = list(inspect.signature(self.reference).parameters)[position]
+        mistake = "changes its input"
         return Outcome(
-            False, f"{name} as it was", f"{name} has changed", "changes its input",
+            False, f"{name} as it was", f"{name} has changed", mistake,
+            self.hints.get(mistake) or
             f"The values are right, but your function changes {name} in place, so whoever called "
             f"it has lost what {name} was. Work on a copy: `{name}.copy()` copies an array, "
             f"`copy.deepcopy({name})` a list of arrays.",

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -40,18 +39,25 @@ STOP_SECONDS = 10  # to end the warm process, when the grader has hung up
 class Connection:
     """The grader's connection to a child, the process of one submission."""
 
-    def __init__(self, ours: socket.socket, why: Callable[[], str]) -> None:
-        """ours: the grader's end. why: says why the process ended, when it has."""
-        self._socket, self._why = ours, why
+    def __init__(
+        self,
+        ours: socket.socket,
+        why: Callable[[], str],
+        waited: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """ours: the grader's end. why: says why the process ended, when it has. waited: returns
+        how many seconds it has waited for a processor since it was asked last."""
+        self._socket, self._why, self._waited = ours, why, waited
 
     def request(self, message: wire.Request, seconds: float) -> wire.Reply:
         """Send a request; return the reply, a dict. Raises Stopped when none comes in time.
 
+        The time in which the process waits for a processor, on a busy machine, does not count.
         Functions in `message` stay here: the submission calls them through the connection.
         """
         functions: list[Callable] = []
         number = secrets.randbits(50)  # no reply can be sent before its question
-        deadline = time.monotonic() + seconds
+        deadline = wire.Deadline(seconds, self._waited)
         try:
             wire.send(self._socket, {**message, "id": number}, deadline, functions)
             while True:
@@ -107,6 +113,7 @@ class Sandbox:
         self._control: Any = None
         self._folder: str | None = None
         self._ended: str | None = None  # why the last child ended, once the server has said it
+        self._seen = 0.0  # seconds that it has waited for a processor, when that was asked last
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +162,10 @@ class Sandbox:
 
     def _expect(self, key, seconds):
         """Return what the server says under `key`. Raises SandboxError when it says otherwise."""
+        return self._answer((key,), seconds)[key]
+
+    def _answer(self, keys, seconds):
+        """Return the server's answer, which has one of the keys, or raise SandboxError."""
         try:
             self._control.settimeout(seconds)
             message = self._control.recv(4096)
@@ -163,8 +174,8 @@ class Sandbox:
             reply = {"failed": f"no answer within {seconds} s"}
         except (OSError, AttributeError) as error:  # stopped meanwhile
             reply = {"failed": str(error)}
-        if key in reply:
-            return reply[key]
+        if any(key in reply for key in keys):
+            return reply
         said = reply.get("failed")
         if said is None and self._process:
             self._process.kill()
@@ -180,13 +191,13 @@ class Sandbox:
                 yield connection
             return
         self.start()
-        self._ended = None
+        self._ended, self._seen = None, 0.0
         ours, theirs = socket.socketpair()
         with ours:
             with theirs, contextlib.suppress(OSError):  # it died meanwhile: `_end` finds that out
                 socket.send_fds(self._control, [b"start"], [theirs.fileno()])
             try:
-                yield Connection(ours, self._end)
+                yield Connection(ours, self._end, self._waited)
             finally:
                 with contextlib.suppress(SandboxError):  # the next child starts a new sandbox
                     self._end(b"end")
@@ -199,6 +210,19 @@ class Sandbox:
                 self._control.send(order)
             self._ended = self._expect("ended", END_SECONDS)
         return self._ended or "its process stopped answering"
+
+    def _waited(self):
+        """Return the seconds that the child has waited for a processor since the last look."""
+        if self._ended is not None:
+            return 0.0
+        with contextlib.suppress(OSError, AttributeError):  # `_answer` says it
+            self._control.send(b"waited")
+        reply = self._answer(("waited", "ended"), END_SECONDS)
+        if "ended" in reply:
+            self._ended = reply["ended"]
+            return 0.0
+        before, self._seen = self._seen, reply["waited"]
+        return self._seen - before
 
 
 @contextlib.contextmanager

@@ -174,15 +174,35 @@ def decode(text: bytes, body: bytes, function: Callable[[int], Any] | None = Non
     return value
 
 
+class Deadline:
+    """An end of time, on a clock that stands still while the other side waits for a processor.
+
+    waited: returns how many seconds the other side has waited so since it was asked last. It is
+    asked only when the time is over by the clock on the wall.
+    """
+
+    def __init__(self, seconds: float, waited: Callable[[], float] = lambda: 0.0) -> None:
+        self._end, self._waited = time.monotonic() + seconds, waited
+
+    def left(self) -> float:
+        """Return the seconds that are left. Raises TimeoutError when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            self._end += self._waited()
+            left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
 def _read(connection, size, deadline):
     parts = bytearray()
     while len(parts) < size:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            connection.settimeout(left)
-        part = connection.recv(min(size - len(parts), 1 << 20))
+        connection.settimeout(deadline.left() if deadline else None)
+        try:
+            part = connection.recv(min(size - len(parts), 1 << 20))
+        except TimeoutError:
+            continue  # `left` knows whether the time is over
         if not part:
             raise ConnectionError("the other side is gone")
         parts += part
@@ -191,12 +211,12 @@ def _read(connection, size, deadline):
 
 def receive(
     connection: socket.socket,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
     function: Callable[[int], Any] | None = None,
 ) -> Any:
     """Read one frame from a socket and return its value.
 
-    deadline: on the clock of `time.monotonic`, for the whole frame, however slowly it drips.
+    deadline: for the whole frame, however slowly it drips.
     Raises TimeoutError, ConnectionError when the other side is gone, WireError for a bad frame.
     """
     text, body = LENGTHS.unpack(_read(connection, LENGTHS.size, deadline))
@@ -208,10 +228,10 @@ def receive(
 def send(
     connection: socket.socket,
     value: Any,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
     functions: list[Callable] | None = None,
 ) -> None:
     """Write one frame to a socket. Raises like `encode` and `receive`."""
     frame = encode(value, functions)
-    connection.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+    connection.settimeout(deadline.left() if deadline else None)
     connection.sendall(frame)

@@ -590,3 +590,36 @@ def test_only_what_submissions_import_is_preloaded(code, module):
     extra = set(modules_for([book(code), b"\xff"])) - set(modules_for([]))
     assert (module in extra) if module else not extra
     assert set(modules_for([book(code)])) <= set(EVERYTHING)
+
+
+@pytest.fixture
+def busy():
+    """Keep every processor busy, six times over."""
+    burn = [sys.executable, "-c", "while True: pass"]
+    burning = [subprocess.Popen(burn) for _ in range(6 * len(os.sched_getaffinity(0)))]
+    yield
+    for process in burning:
+        process.kill()
+        process.wait()
+
+
+WORK = """
+import time
+start = time.process_time()
+while time.process_time() - start < 0.9:
+    pass
+"""
+
+
+def test_waiting_for_a_processor_does_not_count(light, busy):
+    with opened(light) as child:
+        start = time.monotonic()
+        reply = child.request({"do": "cell", "number": 1, "source": WORK}, 1)
+        assert reply.get("error") is None
+        assert time.monotonic() - start > 1.2  # by the clock it took longer than the limit
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "import time\ntime.sleep(1000)"])
+def test_work_and_sleep_count_on_a_busy_machine_too(light, busy, source):
+    with opened(light) as child, pytest.raises(Stopped, match="did not finish within 1 s"):
+        child.request({"do": "cell", "number": 1, "source": source}, 1)

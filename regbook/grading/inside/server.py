@@ -108,6 +108,18 @@ def _memory(name):
     return sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s*(\d+)", status, re.M))) << 10
 
 
+def _waited(pid):
+    """Return for how many seconds the first thread of a process has waited for a processor.
+
+    Its other threads have the lowest priority, so they cannot make it wait. A kernel that does not
+    keep this number gives 0.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def _usage(main, own, folders):
     """Return the numbers of processes and of tasks beside this one, and the memory they use.
 
@@ -140,7 +152,12 @@ def _supervise(pid, control, alone, folders):
         while True:
             ready, _, _ = select.select([control, ended], [], [], LOOK_SECONDS)
             if control in ready:
-                if control.recv(64, socket.MSG_PEEK) == b"why":
+                message = control.recv(64, socket.MSG_PEEK)
+                if message == b"waited" and ended not in ready:
+                    control.recv(64)
+                    control.send(json.dumps({"waited": _waited(pid)}).encode())
+                    continue
+                if message == b"why":
                     ready = select.select([ended], [], [], GRACE_SECONDS)[0]
                 if ended not in ready:
                     return ""
