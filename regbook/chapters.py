@@ -142,7 +142,7 @@ def _solution(install, slug, title):
     )
     task = (
         "## name_of_the_function\n\nWhat to compute.\n\n- `x`: an array of any shape.\n"
-        "- Return an array in the shape of `x`. It may change its arguments.\n\n"
+        "- Return an array in the shape of `x`. Your function may change its arguments.\n\n"
         "Example: `x = np.array([1.0, 2.0])` gives `[2, 4]`."
     )
     return _notebook(

@@ -36,7 +36,6 @@ class Interval:
     mean: float
     low: float
     high: float
-    positive: int
     seeds: int
 
     def __gt__(self, bound: float) -> Evidence:
@@ -73,9 +72,7 @@ def mean_interval(values: ArrayLike) -> Interval:
         )
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     mean = values.mean()
-    return Interval(
-        float(mean), float(mean - half), float(mean + half), int((values > 0).sum()), len(values)
-    )
+    return Interval(float(mean), float(mean - half), float(mean + half), len(values))
 
 
 def paired(frame: "pd.DataFrame", metric: str, method: str, baseline: str) -> Interval:

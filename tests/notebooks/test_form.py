@@ -111,7 +111,7 @@ def test_a_text_says_whether_the_function_may_change_its_arguments(path):
     texts = tasks(path.with_name("exercises.ipynb"))
     for name, exercise in load_chapter(path.parent.name).exercises.items():
         leaves = "Leave the arguments as they are." in texts[name]
-        may = "It may change its arguments." in texts[name]
+        may = "Your function may change its arguments." in texts[name]
         assert leaves == any(check.keeps_input for check in exercise.checks), name
         assert leaves + may == takes_arrays(exercise), name
 

@@ -253,7 +253,7 @@ def test_mutated_frames_give_an_error_or_a_value_in_little_memory_and_time():
     texts = [parts(encode(value)) for value in VALID]
     refused = 0
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(6000):
         text, body = map(bytearray, dice.choice(texts))
         for _ in range(dice.randint(1, 4)):
@@ -272,7 +272,7 @@ def test_mutated_frames_give_an_error_or_a_value_in_little_memory_and_time():
             encode(decode(bytes(text), bytes(body)), [])  # a value that is no value fails here
         except WireError:
             refused += 1
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
     assert 3000 < refused < 6000
