@@ -1,4 +1,4 @@
-"""What all tests share: the choice of one chapter, and what must run in one process."""
+"""What all tests share: the choice of one chapter."""
 
 from pathlib import Path
 
@@ -42,4 +42,5 @@ def pytest_collection_modifyitems(config, items):
     number = config.getoption("chapter", None)
     if number:
         slug = chosen(number)
+        config.hook.pytest_deselected(items=[item for item in items if not concerns(item, slug)])
         items[:] = [item for item in items if concerns(item, slug)]

@@ -1,9 +1,6 @@
 """Both ways: right answers earn full marks, stubs nothing, wrong ones the hint that fits them."""
 
 import importlib.util
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -106,12 +103,3 @@ def test_exercises_are_derived_from_the_solution(slug):
     assert any(BEGIN in cell.source for cell in solution.cells)
     stored = (ROOT / "chapters" / slug / "exercises.ipynb").read_text(encoding="utf-8")
     assert stored == to_text(derive_exercises(solution, slug)), "run `make exercises`"
-
-
-@pytest.mark.parametrize("slug", SLUGS)
-def test_every_small_change_of_a_solution_is_rejected(slug):
-    command = [sys.executable, str(ROOT / "benchmarks" / "mutation.py"), "--chapter", slug]
-    run = subprocess.run([*command, *map(str, SEEDS)], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    changed, rejected = map(int, re.search(r"(\d+) of (\d+) mutants rejected", run.stdout).groups())
-    assert changed == rejected >= 50
