@@ -55,8 +55,12 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def launch(*arguments):
-    """Start a command in a process of its own."""
-    command = [sys.executable, "-c", LAUNCH, *map(str, arguments)]
+    """Start a command in a process of its own, which hears an interrupt.
+
+    What a shell starts in the background would ignore it.
+    """
+    hears = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", hears + LAUNCH, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -592,9 +592,15 @@ def test_only_what_submissions_import_is_preloaded(code, module):
 
 @pytest.fixture
 def busy():
-    """Keep every processor busy, six times over."""
+    """Keep every processor busy, six times over.
+
+    Each program has a session of its own, because Linux shares processors among sessions.
+    """
     burn = [sys.executable, "-c", "while True: pass"]
-    burning = [subprocess.Popen(burn) for _ in range(6 * len(os.sched_getaffinity(0)))]
+    number = 6 * len(os.sched_getaffinity(0))
+    burning = [subprocess.Popen(burn, start_new_session=True) for _ in range(number)]
+    while any(psutil.Process(process.pid).cpu_times().user < 0.1 for process in burning):
+        time.sleep(0.05)
     yield
     for process in burning:
         process.kill()
