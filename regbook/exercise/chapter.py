@@ -44,9 +44,12 @@ class Check:
         """The property in words."""
         return inspect.getdoc(self.probe) or ""
 
-    def ask(self, answer: Callable, seed: int) -> Any:
-        """Return what the probe sees of an answer; equal seeds draw equal inputs."""
-        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+    def generator(self, seed: int) -> np.random.Generator:
+        """Return what draws the inputs: the same for equal seeds, another in every check."""
+        return np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+
+    def ask(self, answer: Callable, rng: np.random.Generator) -> Any:
+        """Return what the probe sees of an answer."""
         try:
             saw = self.probe(answer, rng)
         except Failed as failed:
@@ -110,13 +113,16 @@ class Exercise:
         changes: list[set[int]] = []
         for check in self.checks:
             answer.watched, answer.changed = check.keeps_input, set()
+            rng = check.generator(seed)
+            start = rng.bit_generator.state
             try:
-                saw = _look(check, answer, seed, outcomes)
+                saw = _look(check, answer, rng, outcomes)
             except NotAttempted:
                 return self.not_attempted()
             seen.append(saw)
+            rng.bit_generator.state = start  # a second generator would cost more than most answers
             outcomes.append(
-                saw if isinstance(saw, Outcome) else compare(saw, self._expected(check, seed))
+                saw if isinstance(saw, Outcome) else compare(saw, self._expected(check, rng))
             )
             changes.append(answer.changed)
         if not all(outcome.passed for outcome in outcomes):
@@ -129,9 +135,9 @@ class Exercise:
             found.append(Row(check.name, check.text, outcome, gained, check.points, check.more))
         return replace(self.not_attempted(), rows=found)
 
-    def _expected(self, check, seed):
+    def _expected(self, check, rng):
         """Return what a check sees of the right answer."""
-        return check.ask(_Known(self.reference, copies=False), seed)
+        return check.ask(_Known(self.reference, copies=False), rng)
 
     def _changed(self, position):
         name = list(inspect.signature(self.reference).parameters)[position]
@@ -177,7 +183,7 @@ class Exercise:
             return False
         try:
             with warnings.catch_warnings(action="ignore"):
-                shown = self.checks[i].ask(_Known(mistake), seed)
+                shown = self.checks[i].ask(_Known(mistake), self.checks[i].generator(seed))
         except Exception:  # a mistake that shows only for other inputs
             return False
         if judged or isinstance(shown, Outcome):
@@ -185,7 +191,7 @@ class Exercise:
         return alike(saw, shown)
 
 
-def _look(check, answer, seed, before):
+def _look(check, answer, rng, before):
     """Return what a check sees of the learner's answer, or the Outcome of what went wrong.
 
     before: the outcomes of earlier checks; after one that was stopped, no other is run.
@@ -194,7 +200,7 @@ def _look(check, answer, seed, before):
     if stopped:
         return Outcome(False, "an answer", "not run", hint=stopped)
     try:
-        return check.ask(answer, seed)
+        return check.ask(answer, rng)
     except NotAttempted:
         raise
     except AnswerError as error:
