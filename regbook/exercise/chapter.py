@@ -159,8 +159,8 @@ class Exercise:
         """
         explains = {key: set() for key in self.hints}  # of each mistake, the best of its functions
         for key, function in self.mistakes:
-            alike = {i for i, saw in enumerate(seen) if self._alike(saw, function, i, seed)}
-            explains[key] = max(explains[key], alike, key=len)
+            explained = {i for i, saw in enumerate(seen) if self._alike(saw, function, i, seed)}
+            explains[key] = max(explains[key], explained, key=len)
         for i, outcome in enumerate(outcomes):
             if outcome.mistake in explains:
                 explains[outcome.mistake] = explains[outcome.mistake] | {i}
