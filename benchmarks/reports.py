@@ -3,10 +3,10 @@
     python benchmarks/reports.py dump OUT.json [--answers CHECKOUT] [--chapter SLUG] [seed ...]
     python benchmarks/reports.py diff BEFORE.json AFTER.json
 
-`dump` reports on the solution, the stub, and every right and wrong answer of the banks, under the
-seeds 0 to 4. The answers come from this checkout, or from another one: then the present checks
-judge the answers of another version. `diff` fails when points or the outcome of a row differ, and
-lists every mistake and every hint that has changed.
+`dump` reports on the solution, the stub, every answer of the banks and every mistake of the checks,
+under the seeds 0 to 4. The answers come from this checkout, or from another one: then the present
+checks judge the answers of another version. `diff` fails when points or the outcome of a row
+differ, and lists every mistake and every hint that has changed.
 """
 
 import argparse
@@ -25,9 +25,8 @@ from regbook.notebooks import functions
 ROOT = Path(__file__).parents[1]
 
 
-def bank(checkout, slug):
-    """Load the bank of answers of a chapter from a checkout."""
-    path = checkout / "tests" / "autograder" / f"{slug.partition('_')[2]}_answers.py"
+def load(path):
+    """Load a module from its file, beside the one of the same name that is installed."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -36,15 +35,18 @@ def bank(checkout, slug):
 
 def answers(checkout, chapter):
     """Yield (exercise, label, function) of every answer to a chapter."""
-    found = bank(checkout, chapter.slug)
+    topic = chapter.slug.partition("_")[2]
+    bank = load(checkout / "tests" / "autograder" / f"{topic}_answers.py")
+    declared = load(checkout / "regbook" / "checks" / f"{topic}.py").chapter.exercises
     solved = functions(checkout / "solutions" / f"{chapter.slug}.ipynb")
     stubs = functions(checkout / "chapters" / chapter.slug / "exercises.ipynb")
     for name in chapter.exercises:
         yield name, "solution", solved[name]
         yield name, "stub", stubs[name]
-        for i, function in enumerate(found.RIGHT[name]):
+        for i, function in enumerate(bank.RIGHT[name]):
             yield name, f"right {i}", function
-        for i, (key, function) in enumerate(found.WRONG.get(name, [])):
+        wrong = [*declared[name].mistakes, *bank.WRONG.get(name, [])]
+        for i, (key, function) in enumerate(wrong):
             yield name, f"wrong {i} {key}", function
 
 

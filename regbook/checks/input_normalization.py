@@ -10,7 +10,7 @@ chapter = Chapter("04_input_normalization")
 
 def _table(rng, rows=9, columns=4):
     """Draw a table whose columns differ in mean and spread, by no common factor."""
-    spread = np.geomspace(0.2, 8, columns) * rng.uniform(0.8, 1.2, size=columns)
+    spread = 0.2 * 40 ** np.linspace(0, 1, columns) * rng.uniform(0.8, 1.2, size=columns)
     shift = spread * rng.uniform(1, 3, size=columns) * rng.choice([-1, 1], size=columns)
     return shift + spread * rng.normal(size=(rows, columns))
 

@@ -456,11 +456,12 @@ def _predictions(rng, confidence, accuracy, rows=200, classes=4):
     """Return (p, y) with this mean confidence, and exactly this accuracy."""
     noise = rng.uniform(0.01, 0.03, size=rows // 2)
     largest = confidence + np.concatenate([noise, -noise])  # the mean is exact
-    p = np.tile(((1 - largest) / (classes - 1))[:, None], classes)
+    p = ((1 - largest) / (classes - 1)).repeat(classes).reshape(rows, classes)
     best = rng.integers(0, classes, size=rows)
     p[np.arange(rows), best] = largest
-    wrong = np.arange(rows) >= round(accuracy * rows)
-    return p, np.where(wrong, (best + rng.integers(1, classes, size=rows)) % classes, best)
+    y, right = best.copy(), round(accuracy * rows)
+    y[right:] = (best[right:] + rng.integers(1, classes, size=rows - right)) % classes
+    return p, y
 
 
 def _words(ask, rng, pairs, **options):

@@ -93,7 +93,10 @@ def matches(received: Any, expected: Any) -> bool:
     return (
         not isinstance(received, tuple | dict)
         and np.shape(received) == expected.shape
-        and np.allclose(received, expected, rtol=RTOL, atol=ATOL)
+        and (
+            np.array_equal(received, expected)  # five times as fast, and mostly enough
+            or np.allclose(received, expected, rtol=RTOL, atol=ATOL)
+        )
     )
 
 
