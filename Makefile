@@ -5,7 +5,7 @@ AXE_CORE = 4.14.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP = python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help book test lint system-packages lab grade chapter exercises conventions constraints bench tidy clean
+.PHONY: help book test lint system-packages lab grade chapter exercises conventions constraints fuzz bench tidy clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -78,6 +78,9 @@ constraints: ## write constraints.txt: the newest versions that requirements.txt
 	_build/fresh/bin/$(PIP) -r requirements.txt -e '.[test]'
 	@echo '# The exact version of every package, written by `make constraints`.' > constraints.txt
 	_build/fresh/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> constraints.txt
+
+fuzz: .venv/installed-test ## grade 3,000 drawn hostile submissions, with honest ones between them: CASES=N, FUZZ_SEED=S
+	python -m pytest tests/grading/test_fuzz.py --fuzz=$(or $(CASES),3000) --fuzz-seed=$(or $(FUZZ_SEED),1) --dist=load -q
 
 bench: .venv/installed-test ## compare the grader with nbgrader and otter-grader (half an hour)
 	python benchmarks/grading.py

@@ -1,6 +1,6 @@
 """How many small mistakes in a reference solution do the checks notice?
 
-    python benchmarks/mutation.py [--chapter SLUG] [seed ...]
+    python benchmarks/mutation.py [--chapter SLUG] [--neighbours] [seed ...]
 
 Each graded function of `solutions/` (or of one chapter) is changed in one place at a time: an
 operator, a constant, an axis, a dropped term, swapped arguments or results, a turned condition,
@@ -8,6 +8,11 @@ another dtype. A change that still earns full marks under every seed survives: a
 checks. Then the exit status is 1.
 A change that makes a loop endless is stopped and counts as rejected. Where every answer is an
 array of integers, truncating it to integers is no change and is left out.
+
+`--neighbours` takes the finer changes instead: a threshold that includes its border or not, a
+constant a tenth away, the least for the greatest, the first for the last, one loop less, results
+rounded to two digits. It lists each that earns full marks under *any* seed, and is for a reader:
+some of them change nothing that the exercise asks for.
 """
 
 import argparse
@@ -78,14 +83,42 @@ def variants(node):
         yield ast.Return(ast.parse(f"np.int64({ast.unparse(node.value)})", mode="eval").body)
 
 
+BORDERS = {ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Eq: ast.GtE}
+OTHERS = {"min": "max", "max": "min", "argmin": "argmax", "argmax": "argmin", "mean": "median",
+          "std": "var", "floor": "ceil", "ceil": "round", "round": "floor"}  # fmt: skip
+
+
+def neighbours(node):
+    """Yield each finer change of one syntax node, as a new node."""
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in BORDERS:
+        border = BORDERS[type(node.ops[0])]()
+        yield ast.Compare(node.left, [border, *node.ops[1:]], node.comparators)
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        for value in (node.value * 0.9, node.value * 1.1, -1 if node.value == 0 else 0):
+            yield ast.Constant(value)
+    elif isinstance(node, ast.Attribute) and node.attr in OTHERS:
+        yield ast.Attribute(node.value, OTHERS[node.attr], node.ctx)
+    elif isinstance(node, ast.Name) and node.id in OTHERS:
+        yield ast.Name(OTHERS[node.id], node.ctx)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        yield ast.Subscript(node, ast.Slice(ast.Constant(1)), ast.Load())
+        yield ast.Subscript(node, ast.Slice(upper=ast.Constant(-1)), ast.Load())
+    elif isinstance(node, ast.BoolOp):
+        for i in range(len(node.values)):
+            rest = node.values[:i] + node.values[i + 1 :]
+            yield ast.BoolOp(node.op, rest) if len(rest) > 1 else rest[0]
+    elif isinstance(node, ast.Return) and node.value is not None:
+        yield ast.Return(ast.parse(f"np.round({ast.unparse(node.value)}, 2)", mode="eval").body)
+
+
 class Change(ast.NodeTransformer):
     """Replace the `count`-th variant of the whole tree."""
 
-    def __init__(self, count):
-        self.left = count
+    def __init__(self, count, kind):
+        self.left, self.kind = count, kind
 
     def visit(self, node):
-        for variant in variants(node):
+        for variant in self.kind(node):
             if self.left == 0:
                 self.left = -1
                 return variant
@@ -93,8 +126,11 @@ class Change(ast.NodeTransformer):
         return self.generic_visit(node) if self.left >= 0 else node
 
 
-def mutants(source):
-    """Yield the source of every mutant of one function, its docstring left alone."""
+def mutants(source, kind=variants):
+    """Yield the source of every mutant of one function, its docstring left alone.
+
+    kind: `variants` or `neighbours`.
+    """
     tree = ast.parse(source)
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef))
     function.body = function.body[1:]
@@ -104,7 +140,7 @@ def mutants(source):
     count = 0
     while True:
         changed = copy.deepcopy(function)
-        change = Change(count)
+        change = Change(count, kind)
         changed.body = [change.visit(statement) for statement in changed.body]
         if change.left >= 0:
             return
@@ -117,14 +153,14 @@ def stop(*_):
     raise Stopped(f"it ran for {SECONDS} s")
 
 
-def full_marks(chapter, name, source, seeds):
-    """Tell whether a mutant earns full marks under every seed."""
+def full_marks(chapter, name, source, seeds, how=all):
+    """Tell whether a mutant earns full marks under all seeds, or under `any`."""
     space = {"np": np}
     exec(source, space)
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
     reports = (chapter.report(space[name], exercise=name, seed=seed) for seed in seeds)
-    full = all(report.points == report.max_points for report in reports)
+    full = how(report.points == report.max_points for report in reports)
     signal.alarm(0)
     return full
 
@@ -158,17 +194,18 @@ def graded_functions(pattern):
             yield chapter, name, sources[name]
 
 
-def main(chapter, seeds):
+def main(chapter, seeds, finer):
     """Print the score of each exercise and every survivor; return the exit status."""
+    kind, how = (neighbours, any) if finer else (variants, all)
     warnings.simplefilter("ignore")
     survived, total = 0, 0
     for graded, name, solution in graded_functions(chapter):
         if not full_marks(graded, name, solution, seeds):
             sys.exit(f"{name}: the solution itself does not earn full marks")
-        sources = list(mutants(solution))
+        sources = list(mutants(solution, kind))
         if answers_integers(graded, name, solution, seeds):
             sources = [s for s in sources if "return np.int64(" not in s]
-        survivors = [s for s in sources if full_marks(graded, name, s, seeds)]
+        survivors = [s for s in sources if full_marks(graded, name, s, seeds, how)]
         print(f"{name}: {len(sources) - len(survivors)} of {len(sources)} rejected")
         print(*(f"--- survived\n{source}\n" for source in survivors), sep="", end="")
         survived, total = survived + len(survivors), total + len(sources)
@@ -179,6 +216,7 @@ def main(chapter, seeds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--chapter", default="*")
+    parser.add_argument("--neighbours", action="store_true")
     parser.add_argument("seeds", type=int, nargs="*")
     options = parser.parse_args()
-    sys.exit(main(options.chapter, options.seeds or [0, 1, 2]))
+    sys.exit(main(options.chapter, options.seeds or [0, 1, 2], options.neighbours))

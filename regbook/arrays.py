@@ -1,5 +1,7 @@
 """One plain NumPy array out of whatever a framework returns."""
 
+from decimal import Decimal
+from numbers import Rational
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ def to_numpy(value: Any) -> np.ndarray:
     """Return `value` as a plain `numpy.ndarray`, copied off any device and out of any graph.
 
     Accepts NumPy arrays, Python numbers and (nested) lists of them, torch tensors (also those
-    that require a gradient), Keras tensors and variables. The shape and dtype are kept;
-    torch's bfloat16, which NumPy lacks, becomes float32.
+    that require a gradient), Keras tensors and variables. The shape and dtype are kept, but for
+    what NumPy or a comparison lacks: torch's bfloat16 becomes float32, fractions and decimals
+    float64, complex numbers without imaginary part real.
 
     Raises TypeError, in one sentence, for anything that is not numeric.
     """
@@ -26,6 +29,10 @@ def to_numpy(value: Any) -> np.ndarray:
         array = np.array(value)
     except (ValueError, TypeError) as error:
         raise TypeError(f"expected numbers of one rectangular shape, got {value!r}") from error
+    if array.dtype.kind == "c" and (array.imag == 0).all():
+        array = array.real.copy()
+    elif array.dtype.kind == "O" and all(isinstance(x, Rational | Decimal) for x in array.flat):
+        array = array.astype(np.float64)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers, got {type(value).__name__} {value!r}"[:200])
     return array

@@ -64,32 +64,36 @@ def _parser():
 
 def _check(arguments):
     from regbook.exercise import Report
-    from regbook.grading.grade import grade
+    from regbook.grading.grade import Delayed, grade
     from regbook.grading.isolation import level_for
     from regbook.grading.sandbox import Sandbox, modules_for
-    from regbook.grading.submission import Unreadable, content
+    from regbook.grading.submission import Unreadable, gathered
 
     try:
-        data = content(arguments.notebook)
+        data = gathered(arguments.notebook)
     except Unreadable as error:
         print(f"{arguments.notebook}: {error}")
         return 1
     level, folder = level_for(arguments.trust), arguments.notebook.resolve().parent
     with Sandbox(level, [folder], modules_for([data])) as sandbox:
-        result = grade(data, sandbox, arguments.seed or 0)
+        try:
+            result = grade(data, sandbox, arguments.seed or 0, alone=False)
+        except Delayed:
+            result = grade(data, sandbox, arguments.seed or 0)
     for number, problem in result.get("problems", {}).items():
         print(f"Code cell {number} failed: {problem}")
-    for report in result.get("exercises", []):
-        print(Report.from_dict(report))
-    if "points" not in result:
+    for marks in result.get("chapters", []):
+        for report in marks["exercises"]:
+            print(Report.from_dict(report))
+        print(f"{marks['chapter']}: {marks['points']} of {marks['max_points']} points")
+    if "chapters" not in result:
         print(f"{arguments.notebook}: {result['status']}")
         return 1
-    print(f"total: {result['points']} of {result['max_points']} points")
     return 0
 
 
 def _conclude(results, out):
-    failed = sorted(name for name, result in results.items() if "points" not in result)
+    failed = sorted(name for name, result in results.items() if "chapters" not in result)
     print(f"{len(results) - len(failed)} graded, {len(failed)} could not be graded.")
     for name in failed[:10]:
         print(f"  {name}: {results[name]['status']}")

@@ -9,6 +9,11 @@ ROOT = Path(__file__).parents[1]
 
 def pytest_addoption(parser):
     parser.addoption("--chapter", metavar="NN", help="run what concerns this chapter only")
+    parser.addoption("--seeds", metavar="N", type=int, default=5, help="tries of every answer")
+    parser.addoption(
+        "--fuzz", metavar="N", type=int, default=60, help="hostile submissions to draw"
+    )
+    parser.addoption("--fuzz-seed", metavar="SEED", type=int, default=1, help="draws others")
 
 
 def pytest_configure(config):

@@ -112,11 +112,10 @@ def _arranged(received, expected):
             received = tuple(received)
         if isinstance(received, tuple) and len(received) == len(expected):
             return tuple(map(_arranged, received, expected))
-    elif isinstance(received, tuple) and np.ndim(expected) and not isinstance(expected, str | dict):
-        try:
+    elif isinstance(received, tuple) and not isinstance(expected, str | dict) and np.ndim(expected):
+        shapes = {getattr(item, "shape", None) for item in received}
+        if len(shapes) == 1 and None not in shapes:
             return np.stack(received)
-        except ValueError:  # of different shapes
-            return received
     return received
 
 
@@ -129,19 +128,31 @@ def _form_fault(received, expected):
         return _dict_fault(received, expected)
     if isinstance(expected, tuple):
         if not isinstance(received, tuple) or len(received) != len(expected):
-            got = len(received) if isinstance(received, tuple) else 1
+            got = f"{len(received)}" if isinstance(received, tuple) else "one"
             return (
                 f"Return {len(expected)} values in the order of the exercise; yours returns {got}."
             )
         faults = map(_form_fault, received, expected)
         return next((f"Value {i}: {f}" for i, f in enumerate(faults, start=1) if f), "")
     if isinstance(received, tuple):
-        return f"Return one value; yours returns {len(received)}."
+        return _tuple_fault(received, expected)
     if np.shape(received) != np.shape(expected):
+        if np.ndim(expected) == 0:
+            return f"Return one number; yours is an array of shape {np.shape(received)}."
         return f"The shape must be {np.shape(expected)}; yours is {np.shape(received)}."
     if (~np.isfinite(received) & np.isfinite(expected)).any():
         return "The answer holds NaN or infinity: look for a division by zero or an overflow."
     return ""
+
+
+def _tuple_fault(received, expected):
+    """Say what is wrong with a tuple that is not the one array or number that is expected."""
+    if np.ndim(expected):
+        number = len(received)
+        return f"Return one array of shape {np.shape(expected)}; yours returns {number} values."
+    if len(received) == 1:
+        return "Return the number itself; a comma after it makes a tuple of it."
+    return f"Return one number; yours returns {len(received)} values."
 
 
 def _dict_fault(received, expected):

@@ -1,9 +1,10 @@
 """A folder of submissions: graded side by side, stored one by one, resumed where it stopped.
 
-Each file is read once; the bytes of those that need grading stay in memory.
+A file is read when it is looked up, and again when it is graded: none stays in memory.
 """
 
 import contextlib
+import functools
 import os
 import queue
 import threading
@@ -13,12 +14,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from regbook.grading import report
-from regbook.grading.grade import graded
+from regbook.grading.grade import Delayed, graded
 from regbook.grading.isolation import LEVELS, level_for
 from regbook.grading.report import Result
-from regbook.grading.sandbox import Sandbox, modules_for
+from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
 from regbook.grading.store import Store
-from regbook.grading.submission import Unreadable, content, handed_in
+from regbook.grading.submission import Unreadable, gathered, handed_in
 
 
 class _Pool:
@@ -37,11 +38,14 @@ class _Pool:
             sandbox.stop()
 
 
-def _one(name, data, store, pool):
-    """Grade one submission and store its result."""
+def _one(name, read, store, pool, alone=False):
+    """Grade one submission and store its result. Raises Delayed: see `graded`."""
     sandbox = pool.free.get()
     try:
-        result, storable = graded(data, sandbox, store.seed, pool.stopped)
+        data = read()
+        result, storable = graded(data, sandbox, store.seed, pool.stopped, alone=alone)
+    except Unreadable as error:  # since it was looked up
+        return {"status": str(error)}
     finally:
         pool.free.put(sandbox)
     if storable:
@@ -49,40 +53,52 @@ def _one(name, data, store, pool):
     return result
 
 
-def _locally(todo, store, jobs, hidden):
-    """Yield (name, result) as they come."""
+def _locally(todo, store, jobs, hidden, modules):
+    """Yield (name, result) as they come; those that the clock stopped again at the end, alone."""
     if not todo:
         return
-    pool = _Pool(store.level, min(jobs, len(todo)), hidden, modules_for(todo.values()))
+    pool = _Pool(store.level, min(jobs, len(todo)), hidden, modules)
     threads = ThreadPoolExecutor(len(pool.all))
     try:
         list(threads.map(Sandbox.start, pool.all))  # a fault here is one error, not one per file
         futures = {
-            threads.submit(_one, name, data, store, pool): name for name, data in todo.items()
+            threads.submit(_one, name, read, store, pool): name for name, read in todo.items()
         }
+        delayed = []
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            try:
+                yield futures[future], future.result()
+            except Delayed:
+                delayed.append(futures[future])
+        for name in delayed:
+            yield name, _one(name, todo[name], store, pool, alone=True)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)  # or one would start a sandbox again
         pool.stop()
         threads.shutdown()
 
 
-def _resumed(paths, store):
-    """Read each submission once; return (results that need no grading, the bytes of the rest)."""
-    results, todo = {}, {}
+def _resumed(paths, folder, store):
+    """Look up each submission.
+
+    Return the results that need no grading, what reads the others, and the modules that these
+    import.
+    """
+    results, todo, modules = {}, {}, set()
     for name, path in paths.items():
+        read = functools.partial(gathered, path, folder)
         try:
-            data = content(path)
+            data = read()
             known = store.load(data)
         except Unreadable as error:
             known = {"status": str(error)}
         if known is None:
-            todo[name] = data
+            todo[name] = read
+            modules.update(modules_for([data]))
         else:
             results[name] = known
             store.tell(name, known)
-    return results, todo
+    return results, todo, [module for module in EVERYTHING if module in modules]
 
 
 def _collected(coming, todo, store, show):
@@ -96,8 +112,9 @@ def _collected(coming, todo, store, show):
         except KeyboardInterrupt:
             pass
     for name in todo.keys() - results.keys():  # finished while it was interrupted
-        known = store.load(todo[name])
-        results |= {name: known} if known else {}
+        with contextlib.suppress(Unreadable):
+            known = store.load(todo[name]())
+            results |= {name: known} if known else {}
     return results, False
 
 
@@ -120,7 +137,7 @@ def grade_folder(
     store = Store(out, seed, level)
     if show:
         print(f"Seed {store.seed}; {LEVELS[level]}.")
-    results, todo = _resumed(paths, store)
+    results, todo, modules = _resumed(paths, folder, store)
     if show and results:
         print(f"{len(results)} of {len(paths)} need no grading: unchanged, or not readable.")
     if dask:
@@ -129,7 +146,7 @@ def grade_folder(
         coming = grade_on_cluster(dask, todo, store, trust)
     else:
         hidden = [folder.resolve(), out.resolve()]
-        coming = _locally(todo, store, jobs or os.cpu_count(), hidden)
+        coming = _locally(todo, store, jobs or os.cpu_count(), hidden, modules)
     more, complete = _collected(coming, todo, store, show)
     results |= more
     report.write(out, results, seed=store.seed, isolation=LEVELS[level])

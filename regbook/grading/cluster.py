@@ -11,14 +11,14 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from regbook.grading.grade import graded
+from regbook.grading.grade import Delayed, graded
 from regbook.grading.isolation import SandboxError, level_for
 from regbook.grading.report import Result
 from regbook.grading.sandbox import Sandbox
 from regbook.grading.store import Store
-from regbook.grading.submission import UsageError
+from regbook.grading.submission import Unreadable, UsageError
 
 CHUNK = 100  # submissions at most
 CHUNK_BYTES = 32 << 20  # after which a chunk takes no further submission
@@ -41,22 +41,36 @@ def _unpack(chunk):
         start += length
 
 
+def _graded(data, seed):
+    try:
+        return graded(data, _thread.sandbox, seed, alone=False)
+    except Delayed:
+        return graded(data, _thread.sandbox, seed, alone=True)  # as alone as it gets on a cluster
+
+
 def grade_chunk(chunk: bytes, seed: int, trust: bool) -> bytes:
     """Grade a chunk on a worker; return JSON: pairs (result, whether it may be stored)."""
     try:
         if getattr(_thread, "sandbox", None) is None:
             _thread.sandbox = Sandbox(level_for(trust))
-        return json.dumps([graded(data, _thread.sandbox, seed) for data in _unpack(chunk)]).encode()
+        return json.dumps([_graded(data, seed) for data in _unpack(chunk)]).encode()
     except SandboxError as error:
         return json.dumps({"error": str(error)}).encode()
+
+
+def _read(read):
+    try:
+        return read()
+    except Unreadable:  # since it was looked up: as good as empty
+        return b""
 
 
 def _chunks(todo, size):
     """Yield lists of names: `size` of them at most, and few enough for CHUNK_BYTES."""
     names, length = [], 0
-    for name, data in todo.items():
+    for name, read in todo.items():
         names.append(name)
-        length += len(data)
+        length += len(_read(read))
         if len(names) == size or length > CHUNK_BYTES:
             yield names
             names, length = [], 0
@@ -75,7 +89,7 @@ class _Work:
 
     def send(self, names, tries=1):
         """Give a chunk to the cluster. Raises SandboxError when it takes none."""
-        data = self._scatter(_pack([self._todo[name] for name in names]))
+        data = self._scatter(_pack([_read(self._todo[name]) for name in names]))
         future = self._client.submit(grade_chunk, data, *self._options, pure=False)
         self._running[future] = names, tries
         self._coming.add(future)
@@ -121,9 +135,9 @@ def _connected(address):
 
 
 def grade_on_cluster(
-    address: str, todo: Mapping[str, bytes], store: Store, trust: bool
+    address: str, todo: Mapping[str, Callable[[], bytes]], store: Store, trust: bool
 ) -> Iterator[tuple[str, Result]]:
-    """Yield (name, result) of the submissions `todo`, bytes by name, as they come.
+    """Yield (name, result) of the submissions `todo`, what reads them by name, as they come.
 
     address: of the scheduler, such as "tcp://10.0.0.5:8786". store: keeps each result.
     Raises UsageError when the cluster cannot be reached, SandboxError when a worker has no sandbox.
@@ -141,7 +155,7 @@ def grade_on_cluster(
         for names, results in work.finished():
             for name, (result, storable) in zip(names, results, strict=True):
                 if storable:
-                    store.save(name, todo[name], result)
+                    store.save(name, _read(todo[name]), result)
                 yield name, result
             for names in itertools.islice(chunks, 1):
                 work.send(names)

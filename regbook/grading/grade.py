@@ -2,18 +2,23 @@
 
 import contextlib
 import re
+import sys
 import threading
-import time
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from regbook.exercise import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
 from regbook.grading import wire
 from regbook.grading.isolation import SandboxError
-from regbook.grading.report import Result
-from regbook.grading.sandbox import Sandbox
+from regbook.grading.report import Marks, Result
+from regbook.grading.sandbox import OverLimit, Sandbox
 from regbook.grading.submission import Unreadable, parse
 
+# Of computing, and of sleeping: what a busy machine adds does not count.
+OPEN_SECONDS = 60
 CELL_SECONDS = 10
 CALL_SECONDS = 5
 SUBMISSION_SECONDS = 300
@@ -24,14 +29,17 @@ TEXT_LIMIT = 500  # characters of a message from the child
 class _Run:
     """A submission in its child, and in a fresh one whenever that stopped.
 
-    problems: what went wrong, by the number of the code cell. A cell that stopped its child is
-    left out of the next one.
+    problems: what went wrong, by the number of the code cell. Of a cell that stopped its child the
+    next one runs the definitions alone, and a further one nothing. delayed: whether the clock
+    stopped it although it is not alone, so that all of it has to be repeated.
     """
 
-    def __init__(self, sandbox, cells, names):
-        self.sandbox, self.cells, self.names = sandbox, cells, names
-        self.problems, self.stopping = {}, set()
-        self.deadline = time.monotonic() + SUBMISSION_SECONDS
+    def __init__(self, sandbox, submission, names, *, alone=True):
+        self.sandbox, self.submission, self.names = sandbox, submission, names
+        self.alone = alone
+        self.problems, self.stopping = {}, Counter()
+        self.delayed = False
+        self._spent = 0.0
         self._opened, self._child = contextlib.ExitStack(), None
 
     def __enter__(self):
@@ -41,6 +49,8 @@ class _Run:
         self._close()
 
     def _close(self):
+        if self._child:
+            self._spent += self._child.spent
         self._child = None
         self._opened.close()
 
@@ -49,14 +59,21 @@ class _Run:
         while self._child is None:
             self._open()
         try:
-            return self._child.request(message, min(seconds, self._left()))
+            return self._request(message, seconds)
         except Stopped:
             self._close()
             raise
 
+    def _request(self, message, seconds, **options):
+        try:
+            return self._child.request(message, min(seconds, self._left()), **options)
+        except OverLimit as error:
+            self.delayed = error.slept and not self.alone
+            raise
+
     def _left(self):
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        left = SUBMISSION_SECONDS - self._spent - (self._child.spent if self._child else 0)
+        if left <= 0 or self.delayed:
             raise Stopped(f"the whole notebook took more than {SUBMISSION_SECONDS} s")
         return left
 
@@ -66,21 +83,40 @@ class _Run:
         self._child = self._opened.enter_context(self.sandbox.child())
         number = 0
         try:
-            self._child.request({"do": "open", "names": self.names}, CELL_SECONDS)
-            for number, source in enumerate(self.cells, start=1):
-                if number in self.stopping:
-                    continue
-                request = {"do": "cell", "number": number, "source": source}
-                error = self._child.request(request, min(CELL_SECONDS, self._left())).get("error")
-                if error:
-                    self.problems[number] = _text(error)
+            files = {n: np.frombuffer(d, np.uint8) for n, d in self.submission.files.items()}
+            self._request({"do": "open", "names": self.names, "files": files}, OPEN_SECONDS)
+            for number, source in enumerate(self.submission.cells, start=1):
+                self._cell(number, source)
         except Stopped as error:
             self._close()
             self._left()
             if number == 0:
                 raise SandboxError(f"a fresh process did not answer: {error}") from error
-            self.stopping.add(number)
+            self.stopping[number] += 1
             self.problems[number] = str(error)
+
+    def _cell(self, number, source):
+        """Run a cell, or what is to be run of it. Raises Stopped when the child has to go."""
+        if self.stopping[number] > 1:
+            return
+        request = {"do": "cell", "number": number, "source": source,
+                   "definitions": self.stopping[number] == 1}  # fmt: skip
+        try:
+            error = self._request(request, CELL_SECONDS, interrupt=True).get("error")
+        except OverLimit as limit:
+            if not limit.alive:
+                raise
+            error = limit
+        if error:
+            self.problems[number] = _text(error) + self._newer(error)
+
+    def _newer(self, error):
+        """Return what to add to an error of syntax that a newer Python would not raise."""
+        written = tuple(map(int, re.findall(r"\d+", self.submission.python)[:2]))
+        if not str(error).startswith("SyntaxError") or written <= sys.version_info[:2]:
+            return ""
+        theirs, ours = (".".join(map(str, version)) for version in (written, sys.version_info[:2]))
+        return f" (it was written with Python {theirs}, and the grader runs Python {ours})"
 
 
 class _Remote(Answer):
@@ -158,31 +194,38 @@ def _count(value):
     return min(value, VERSIONS) if type(value) is int else 0
 
 
+class Delayed(Exception):
+    """The clock stopped a submission while something ran beside it: grade it again, alone."""
+
+
 def graded(
-    data: bytes, sandbox: Sandbox, seed: int, stopped: threading.Event | None = None
+    data: bytes, sandbox: Sandbox, seed: int, stopped: threading.Event | None = None, *, alone: bool
 ) -> tuple[Result, bool]:
     """Grade the bytes of a submission; return the result and whether it may be stored.
 
-    A sandbox that fails is replaced once. A failure of ours is a status, and not stored.
-    stopped: once it is set, failures raise.
+    A sandbox in which anything fails is replaced, once. A failure of ours is a status, and not
+    stored. stopped: once it is set, failures raise. Raises Delayed unless `alone`: see `grade`.
     """
-    tries = 0
-    while True:
-        tries += 1
+    for _ in range(2):
         try:
-            return grade(data, sandbox, seed), True
+            return grade(data, sandbox, seed, alone=alone), True
+        except Delayed:
+            raise
         except Exception as error:
             if stopped is not None and stopped.is_set():
                 raise
-            if tries == 2 or not isinstance(error, SandboxError):
-                status = f"could not be graded ({type(error).__name__}: {error}): try again"
-                return {"status": status}, False
+            sandbox.stop()  # whatever it is must not meet the next submission
+            status = _text(f"could not be graded ({type(error).__name__}: {error}): try again")
+            if not isinstance(error, SandboxError):
+                break
+    return {"status": status}, False
 
 
-def grade(content: bytes, sandbox: Sandbox, seed: int) -> Result:
+def grade(content: bytes, sandbox: Sandbox, seed: int, *, alone: bool = True) -> Result:
     """Grade the bytes of one notebook.
 
-    sandbox: may be unstarted. seed: draws the inputs of the checks.
+    sandbox: may be unstarted. seed: draws the inputs of the checks. alone: whether nothing of the
+    grader's runs beside it; if not, a stop by the clock costs no points but raises Delayed.
     Raises SandboxError when the sandbox fails.
     """
     chapters = load_chapters()
@@ -190,17 +233,27 @@ def grade(content: bytes, sandbox: Sandbox, seed: int) -> Result:
         submission = parse(content, chapters)
     except Unreadable as error:
         return {"status": _text(error)}
-    chapter = chapters[submission.chapter]
-    with _Run(sandbox, submission.cells, list(chapter.exercises)) as run:
-        reports = [_report(run, chapter, name, seed) for name in chapter.exercises]
+    asked = [chapters[slug] for slug in submission.chapters]
+    names = [name for chapter in asked for name in chapter.exercises]
+    with _Run(sandbox, submission, names, alone=alone) as run:
+        marks = [_marks(run, chapter, seed) for chapter in asked]
+        if run.delayed:
+            raise Delayed
         problems = {str(n): run.problems[n] for n in sorted(run.problems)}
     number = len(problems)
     return {
         "status": "graded" + (f"; {number} code cell{'s'[: number > 1]} failed" if number else ""),
+        "chapters": marks,
+        "problems": problems,
+    }
+
+
+def _marks(run, chapter, seed) -> Marks:
+    reports = [_report(run, chapter, name, seed) for name in chapter.exercises]
+    return {
         "chapter": chapter.slug,
         "points": sum(report.points for report in reports),
         "max_points": sum(report.max_points for report in reports),
-        "problems": problems,
         "exercises": [asdict(report) for report in reports],
     }
 

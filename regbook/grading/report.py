@@ -60,15 +60,21 @@ PAGE = """<!DOCTYPE html>
 """
 
 
+class Marks(TypedDict):
+    """What a submission earned in one chapter."""
+
+    chapter: str
+    points: float
+    max_points: float
+    exercises: list[dict[str, Any]]  # reports, see `Report.from_dict`
+
+
 class Result(TypedDict):
-    """What became of one submission, as JSON holds it. Only what could be graded has points."""
+    """What became of one submission, as JSON holds it. Only what could be graded has chapters."""
 
     status: str  # in words
-    chapter: NotRequired[str]
-    points: NotRequired[float]
-    max_points: NotRequired[float]
+    chapters: NotRequired[list[Marks]]
     problems: NotRequired[dict[str, str]]  # what went wrong, by the number of the code cell
-    exercises: NotRequired[list[dict[str, Any]]]  # reports, see `Report.from_dict`
 
 
 class ReportError(ValueError):
@@ -116,18 +122,19 @@ def _table(header, rows):
     return text.getvalue().replace("\r\n", "\n")
 
 
-def _percent(result):
-    return f"{100 * result['points'] / result['max_points']:.1f}" if result["max_points"] else ""
+def _percent(marks):
+    return f"{100 * marks['points'] / marks['max_points']:.1f}" if marks["max_points"] else ""
 
 
 def summary(results: Mapping[str, Result]) -> str:
-    """Return summary.csv: one row per submission; without points when it could not be graded."""
+    """Return summary.csv: one row per submission and chapter; without points if not graded."""
     rows = []
     for name, result in sorted(results.items()):
-        graded = "points" in result
-        values = [result[k] for k in ("chapter", "points", "max_points")] if graded else [""] * 3
-        percent = _percent(result) if graded else ""
-        rows.append([_cell(name), *values, percent, result["status"]])
+        graded = [
+            [marks["chapter"], marks["points"], marks["max_points"], _percent(marks)]
+            for marks in result.get("chapters", [])
+        ]
+        rows += [[_cell(name), *values, result["status"]] for values in graded or [[""] * 4]]
     return _table(SUMMARY, rows)
 
 
@@ -135,32 +142,34 @@ def scores(results: Mapping[str, Result]) -> str:
     """Return scores.csv: one row per submission and exercise."""
     rows = []
     for name, result in sorted(results.items()):
-        for report in map(Report.from_dict, result.get("exercises", [])):
-            points = [report.points, report.max_points, exercise_status(report)]
-            rows.append([_cell(name), result["chapter"], report.exercise, *points])
+        for marks in result.get("chapters", []):
+            for report in map(Report.from_dict, marks["exercises"]):
+                points = [report.points, report.max_points, exercise_status(report)]
+                rows.append([_cell(name), marks["chapter"], report.exercise, *points])
     return _table(SCORES, rows)
 
 
 def feedback(name: str, result: Result) -> str:
     """Return the self-contained HTML page for the learner who handed in `name`."""
     status = result["status"]
-    parts = [f"<p>{html.escape(status[:1].upper() + status[1:])}.</p>"]
-    if "points" in result:
-        parts = [
-            f"<p><strong>{result['points']} of {result['max_points']} points</strong> "
-            f"({_percent(result)} %) in chapter {html.escape(result['chapter'])}.</p>"
-        ]
+    chapters = result.get("chapters", [])
+    parts = [
+        f"<p><strong>{marks['points']} of {marks['max_points']} points</strong> "
+        f"({_percent(marks)} %) in chapter {html.escape(marks['chapter'])}.</p>"
+        for marks in chapters
+    ] or [f"<p>{html.escape(status[:1].upper() + status[1:])}.</p>"]
     if result.get("problems"):
         items = (
             f"<li>Code cell {n}: {html.escape(text)}</li>" for n, text in result["problems"].items()
         )
         parts.append(
-            "<h2>Cells that failed</h2>\n<p>The other cells were run all the same.</p>\n"
-            f"<ul>{''.join(items)}</ul>"
+            "<h2>Cells that failed</h2>\n<p>The other cells were run all the same, and of these "
+            f"the definitions and imports.</p>\n<ul>{''.join(items)}</ul>"
         )
-    if "exercises" in result:
-        parts.append("<h2>Exercises</h2>")
-        parts += [Report.from_dict(report)._repr_html_() for report in result["exercises"]]
+    for marks in chapters:
+        of = f" of chapter {html.escape(marks['chapter'])}" if len(chapters) > 1 else ""
+        parts.append(f"<h2>Exercises{of}</h2>")
+        parts += [Report.from_dict(report)._repr_html_() for report in marks["exercises"]]
     title = html.escape(f"Feedback on {name}")
     return PAGE.format(title=title, style=STYLE, body="\n".join(parts))
 

@@ -22,7 +22,9 @@ from regbook.grading.isolation import SCRATCH, SandboxError, bubblewrap, environ
 # here: the server imports it.
 ALWAYS = ("regbook.data", "regbook.pairs")
 LIBRARIES = {
-    "keras": ("keras",), "tensorflow": ("keras",), "torch": ("torch",), "pandas": ("pandas",),
+    "keras": ("keras",), "tensorflow": ("keras",), "pandas": ("pandas",),
+    # The second is what the first optimizer imports: 820 modules.
+    "torch": ("torch", "torch._dynamo"),
     "scipy": ("scipy.stats",), "sklearn": ("sklearn.linear_model", "sklearn.datasets"),
     "matplotlib": ("matplotlib.pyplot",),
 }  # fmt: skip
@@ -30,10 +32,25 @@ EVERYTHING = (*ALWAYS, *dict.fromkeys(m for modules in LIBRARIES.values() for m 
 IMPORTED = re.compile(
     rf"(?:import(?:_module|__)?|from)[\s(\\\"']+({'|'.join(LIBRARIES)})\b".encode()
 )
-START_SECONDS = 120  # to import both frameworks, on a slow and busy machine
-END_SECONDS = 30  # to end a child and everything that it started
-CLEAN_SECONDS = 30  # to delete what it wrote
+# These end a hang only, so a busy machine must not reach them.
+START_SECONDS = 600  # to import both frameworks
+END_SECONDS = 120  # to end a child and everything that it started
+CLEAN_SECONDS = 300  # to delete what it wrote
+GRACE_SECONDS = 1  # to answer an interrupt
 STOP_SECONDS = 10  # to end the warm process, when the grader has hung up
+MESSAGE_LIMIT = 1 << 16  # bytes of what the warm process says
+
+
+class OverLimit(Stopped):
+    """A submission passed a limit of time.
+
+    slept: whether it waited for something, or seemed to, and did not compute. alive: whether it
+    was interrupted and can be asked again; else its process must be ended.
+    """
+
+    def __init__(self, seconds: float, slept: bool) -> None:
+        super().__init__(f"it did not finish within {seconds:g} s: does a loop never end?")
+        self.slept, self.alive = slept, False
 
 
 class Connection:
@@ -43,41 +60,64 @@ class Connection:
         self,
         ours: socket.socket,
         why: Callable[[], str],
-        waited: Callable[[], float] = lambda: 0.0,
+        times: Callable[[], tuple[float, float]] | None = None,
+        interrupt: Callable[[], None] | None = None,
     ) -> None:
-        """ours: the grader's end. why: says why the process ended, when it has. waited: returns
-        how many seconds it has waited for a processor since it was asked last."""
-        self._socket, self._why, self._waited = ours, why, waited
+        """ours: the grader's end. why: says why the process ended, when it has. times: returns how
+        many seconds it has computed and has waited for a processor; without it the clock counts.
+        interrupt: interrupts what it does."""
+        self._socket, self._why, self._times, self._interrupt = ours, why, times, interrupt
+        self.spent = 0.0  # seconds of all requests, without what a busy machine added to them
+        self._seen = (0.0, 0.0)
 
-    def request(self, message: wire.Request, seconds: float) -> wire.Reply:
-        """Send a request; return the reply, a dict. Raises Stopped when none comes in time.
+    def request(
+        self, message: wire.Request, seconds: float, *, interrupt: bool = False
+    ) -> wire.Reply:
+        """Send a request; return the reply, a dict. Raises Stopped: see OverLimit.
 
-        The time in which the process waits for a processor, on a busy machine, does not count.
+        seconds: the limit, of computing and of sleeping; what a busy machine adds does not count.
+        interrupt: whether what passes it is interrupted first.
         Functions in `message` stay here: the submission calls them through the connection.
         """
         functions: list[Callable] = []
         number = secrets.randbits(50)  # no reply can be sent before its question
-        deadline = wire.Deadline(seconds, self._waited)
-        try:
-            wire.send(self._socket, {**message, "id": number}, deadline, functions)
-            while True:
-                reply: wire.Reply = wire.receive(self._socket, deadline)
-                if not isinstance(reply, dict):
-                    raise wire.WireError("not a reply")
-                if "callback" not in reply:
-                    answered = reply.get("id")
-                    if type(answered) is not int or answered != number:
-                        raise wire.WireError("an answer to another question")
-                    return reply
-                wire.send(self._socket, _called_back(functions, reply), deadline)
-        except TimeoutError:
-            raise Stopped(
-                f"it did not finish within {seconds:g} s: does a loop never end?"
-            ) from None
-        except OSError:
-            raise Stopped(self._why()) from None
-        except wire.WireError as error:
-            raise Stopped(f"what it sent back was {error}") from None
+        late = None
+        while True:
+            deadline = wire.Deadline(GRACE_SECONDS if late else seconds, self._times, self._seen)
+            try:
+                if not late:
+                    wire.send(self._socket, {**message, "id": number}, deadline, functions)
+                reply = self._reply(number, functions, deadline)
+                break
+            except wire.OutOfTime as error:
+                first, late = not late, late or OverLimit(seconds, error.slept)
+                if not (first and interrupt and self._interrupt):
+                    raise late from None
+                self._interrupt()
+            except OSError:
+                raise Stopped(self._why()) from None
+            except wire.WireError as error:
+                raise Stopped(f"what it sent back was {error}") from None
+            finally:
+                self.spent += deadline.spent()
+                self._seen = deadline.seen
+        if late:
+            late.alive = True
+            raise late
+        return reply
+
+    def _reply(self, number, functions, deadline):
+        """Return the reply to a question, after the calls of functions that stayed here."""
+        while True:
+            reply: wire.Reply = wire.receive(self._socket, deadline)
+            if not isinstance(reply, dict):
+                raise wire.WireError("not a reply")
+            if "callback" not in reply:
+                answered = reply.get("id")
+                if type(answered) is not int or answered != number:
+                    raise wire.WireError("an answer to another question")
+                return reply
+            wire.send(self._socket, _called_back(functions, reply), deadline)
 
 
 def _called_back(functions, request):
@@ -113,7 +153,6 @@ class Sandbox:
         self._control: Any = None
         self._folder: str | None = None
         self._ended: str | None = None  # why the last child ended, once the server has said it
-        self._seen = 0.0  # seconds that it has waited for a processor, when that was asked last
 
     def __enter__(self) -> Self:
         return self
@@ -168,11 +207,14 @@ class Sandbox:
         """Return the server's answer, which has one of the keys, or raise SandboxError."""
         try:
             self._control.settimeout(seconds)
-            message = self._control.recv(4096)
+            message = self._control.recv(MESSAGE_LIMIT)
             reply = json.loads(message) if message else {}
+            if not isinstance(reply, dict):
+                raise ValueError("it said no more than a value")
         except TimeoutError:
             reply = {"failed": f"no answer within {seconds} s"}
-        except (OSError, AttributeError) as error:  # stopped meanwhile
+        except (OSError, AttributeError, ValueError, RecursionError) as error:
+            # It was stopped meanwhile, or is confused.
             reply = {"failed": str(error)}
         if any(key in reply for key in keys):
             return reply
@@ -191,17 +233,19 @@ class Sandbox:
                 yield connection
             return
         self.start()
-        self._ended, self._seen = None, 0.0
+        self._ended = None
         ours, theirs = socket.socketpair()
         with ours:
             with theirs, contextlib.suppress(OSError):  # it died meanwhile: `_end` finds that out
                 socket.send_fds(self._control, [b"start"], [theirs.fileno()])
             try:
-                yield Connection(ours, self._end, self._waited)
+                yield Connection(ours, self._end, self._times, self._interrupt)
             finally:
-                with contextlib.suppress(SandboxError):  # the next child starts a new sandbox
+                try:
                     self._end(b"end")
                     self._expect("ready", CLEAN_SECONDS)
+                except Exception:  # whatever it is: the next child starts a new sandbox
+                    self.stop()
 
     def _end(self, order=b"why"):
         """Have the child ended, unless it was; return why it did, in words."""
@@ -211,18 +255,21 @@ class Sandbox:
             self._ended = self._expect("ended", END_SECONDS)
         return self._ended or "its process stopped answering"
 
-    def _waited(self):
-        """Return the seconds that the child has waited for a processor since the last look."""
-        if self._ended is not None:
-            return 0.0
-        with contextlib.suppress(OSError, AttributeError):  # `_answer` says it
-            self._control.send(b"waited")
-        reply = self._answer(("waited", "ended"), END_SECONDS)
-        if "ended" in reply:
+    def _interrupt(self):
+        """Interrupt what the child does."""
+        with contextlib.suppress(OSError, AttributeError):  # the next message says it
+            self._control.send(b"interrupt")
+
+    def _times(self):
+        """Return how many seconds the child has computed, and waited for a processor."""
+        if self._ended is None:
+            with contextlib.suppress(OSError, AttributeError):  # `_answer` says it
+                self._control.send(b"times")
+            reply = self._answer(("times", "ended"), END_SECONDS)
+            if "times" in reply:
+                return reply["times"]
             self._ended = reply["ended"]
-            return 0.0
-        before, self._seen = self._seen, reply["waited"]
-        return self._seen - before
+        return 0.0, 0.0
 
 
 @contextlib.contextmanager
@@ -244,7 +291,7 @@ def _spawned():
             connection, _ = server.accept()
             with connection:
                 connection.settimeout(START_SECONDS)
-                if connection.recv(len(token), socket.MSG_WAITALL).decode() != token:
+                if connection.recv(len(token), socket.MSG_WAITALL) != token.encode():
                     raise SandboxError("a stranger connected instead of the submission's process")
                 yield Connection(connection, lambda: "its process ended")
         finally:

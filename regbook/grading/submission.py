@@ -1,16 +1,20 @@
 """Submitted files: which there are, what each is called, of which chapter, with which cells?"""
 
+import io
 import json
 import os
 import re
+import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from regbook.exercise import Chapter
 
 SIZE_LIMIT = 64 << 20  # bytes
+BESIDE_LIMIT = 8 << 20  # bytes of all files beside a notebook
+ZIP = b"PK\x03\x04"  # how a zip archive begins
 
 
 class UsageError(ValueError):
@@ -23,10 +27,16 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Submission:
-    """chapter: a slug. cells: the source of each code cell, in order."""
+    """chapters: slugs. cells: the source of each code cell, in order.
 
-    chapter: str
+    python: the version of Python that it was written with, such as "3.13.5", or "". files: what
+    lies beside it and its cells may read, by name.
+    """
+
+    chapters: list[str]
     cells: list[str]
+    python: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> dict[str, Path]:
@@ -100,12 +110,59 @@ def content(path: Path) -> bytes:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
 
 
+def gathered(path: Path, folder: Path | None = None) -> bytes:
+    """Return the bytes of a submission: those of a notebook, or of a zip archive made here.
+
+    The archive holds the files beside a notebook too, so that its cells can read and import them:
+    where it is the only notebook of its folder, and that is not `folder`, which holds the files of
+    the whole class. Links are left out, and all files if they are larger than BESIDE_LIMIT.
+    Raises Unreadable.
+    """
+    notebook = content(path)
+    try:
+        others = [other for other in sorted(path.parent.iterdir()) if other != path]
+        files = [other for other in others if other.is_file() and not other.is_symlink()]
+        alone = not any(other.suffix.lower() == ".ipynb" for other in files)
+        small = sum(other.stat().st_size for other in files) <= BESIDE_LIMIT
+        if not (files and alone and small) or path.parent == folder:
+            return notebook
+        return _bundle(notebook, {other.name: other.read_bytes() for other in files})
+    except OSError:  # a file that nobody may read, or that has just gone
+        return notebook
+
+
+def _bundle(notebook, files):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("notebook"), notebook)  # no date: the same bytes again
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(f"beside/{name}"), data)
+    return whole.getvalue()
+
+
+def _unbundled(data):
+    """Return the notebook and the files beside it from bytes that `gathered` returned."""
+    if not data.startswith(ZIP):
+        return data, {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = {info.filename: info for info in archive.infolist()}
+            if sum(info.file_size for info in infos.values()) > SIZE_LIMIT + BESIDE_LIMIT:
+                raise Unreadable("an archive that holds too much")
+            notebook = archive.read(infos.pop("notebook"))
+            return notebook, {n.removeprefix("beside/"): archive.read(infos[n]) for n in infos}
+    except (KeyError, zipfile.BadZipFile, OSError, RuntimeError, zlib.error) as error:
+        raise Unreadable("not a notebook but a zip archive: unpack it") from error
+
+
 def parse(content: bytes, chapters: Mapping[str, Chapter]) -> Submission:
     """Return the Submission in the bytes of a notebook.
 
-    chapters: the `Chapter`s by slug. The chapter is the one most of whose functions the notebook
-    defines; its metadata decide when that leaves several. Raises Unreadable.
+    chapters: the `Chapter`s by slug. Those count of which the notebook defines a function: first
+    the one that it defines most of, or that its metadata name among several; then every other one
+    that asks for a function which those before it do not. Raises Unreadable.
     """
+    content, files = _unbundled(content)
     if not content.strip():
         raise Unreadable("an empty file")
     try:
@@ -119,21 +176,31 @@ def parse(content: bytes, chapters: Mapping[str, Chapter]) -> Submission:
     metadata = metadata if isinstance(metadata, dict) else {}
     named = _inside(metadata, "regbook", "chapter")
     text = "\n".join(cells)
-    defined = set(re.findall(r"^[ \t]*(?:async +)?(?:def|class)\s+(\w+)|^(\w+) *=", text, re.M))
-    defined = {name for pair in defined for name in pair}
-    counts = {slug: len(defined & set(chapter.exercises)) for slug, chapter in chapters.items()}
-    best = max(counts.values(), default=0)
-    likely = [slug for slug in chapters if counts[slug] == best]
-    if named in likely:
-        return Submission(named, cells)
-    if best == 0:
-        language = _inside(metadata, "kernelspec", "language") or _inside(
-            metadata, "language_info", "name"
-        )
-        if language and language.lower() != "python":
-            raise Unreadable(f"a notebook in {language[:40]}, not in Python")
-        raise Unreadable("it defines no function that an exercise of this course asks for")
-    return Submission(likely[0], cells)
+    pairs = re.findall(r"^[ \t]*(?:async +)?(?:def|class)\s+(\w+)|^(\w+) *=(?!=)", text, re.M)
+    defined = {name for pair in pairs for name in pair}
+    python = _inside(metadata, "language_info", "version")
+    found = _chapters(defined, chapters, named)
+    if found:
+        return Submission(found, cells, python, files)
+    language = _inside(metadata, "kernelspec", "language") or _inside(
+        metadata, "language_info", "name"
+    )
+    if language and language.lower() != "python":
+        raise Unreadable(f"a notebook in {language[:40]}, not in Python")
+    raise Unreadable("it defines no function that an exercise of this course asks for")
+
+
+def _chapters(defined, chapters, named):
+    """Return the slugs of the chapters that a notebook with these definitions belongs to."""
+    found = []
+    while True:
+        counts = {slug: len(defined & set(chapter.exercises)) for slug, chapter in chapters.items()}
+        best = max(counts.values(), default=0)
+        if best == 0:
+            return found or [named] * (named in chapters)
+        likely = [slug for slug in chapters if counts[slug] == best]
+        found.append(named if named in likely else likely[0])
+        defined = defined - set(chapters[found[-1]].exercises)
 
 
 def _inside(metadata, section, key):

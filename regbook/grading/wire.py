@@ -18,6 +18,7 @@ JSON_LIMIT = 1 << 20  # bytes
 ARRAY_LIMIT = 16 << 20  # bytes
 DEPTH_LIMIT = 20
 AXES_LIMIT = 32
+FIRST_LOOK = 0.25  # seconds: most answers come before, so that nobody has to look
 DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64",
@@ -30,8 +31,10 @@ class Request(TypedDict, total=False):
     do: Literal["open", "cell", "versions", "call", "method"]
     id: int  # the reply names it
     names: list[str]  # open: of the functions that the exercises ask for
+    files: dict[str, np.ndarray]  # open: the bytes of what lies beside the notebook, by name
     number: int  # cell: the first is 1
     source: str  # cell
+    definitions: bool  # cell: run these and its imports alone
     name: str  # call: of the function; method: of the method
     version: int  # call: which definition of the function; the first is 0
     model: int  # call: whether the function builds a model; method: the number of that model
@@ -174,25 +177,65 @@ def decode(text: bytes, body: bytes, function: Callable[[int], Any] | None = Non
     return value
 
 
-class Deadline:
-    """An end of time, on a clock that stands still while the other side waits for a processor.
+class OutOfTime(TimeoutError):
+    """A limit has passed. slept: whether in sleep, or waiting for something, and not computing."""
 
-    waited: returns how many seconds the other side has waited so since it was asked last. It is
-    asked only when the time is over by the clock on the wall.
+    def __init__(self, slept: bool) -> None:
+        super().__init__()
+        self.slept = slept
+
+
+class Deadline:
+    """A limit for the seconds that the other side computes, and for those that it sleeps.
+
+    The time in which it waits for a processor, on a busy machine, does not count.
     """
 
-    def __init__(self, seconds: float, waited: Callable[[], float] = lambda: 0.0) -> None:
-        self._end, self._waited = time.monotonic() + seconds, waited
+    def __init__(
+        self,
+        seconds: float,
+        times: Callable[[], tuple[float, float]] | None = None,
+        seen: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """times: returns how many seconds the other side has computed, and has waited for a
+        processor, since it began; without it the seconds are those of the clock. It is asked first
+        after FIRST_LOOK seconds. seen: what it returned last, for another deadline."""
+        self.seen = seen
+        self._seconds, self._times = seconds, times
+        self._begin = self._last = time.monotonic()
+        self._look = self._begin + (min(seconds, FIRST_LOOK) if times else seconds)
+        self._computed = self._slept = self._waited = 0.0
 
     def left(self) -> float:
-        """Return the seconds that are left. Raises TimeoutError when there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            self._end += self._waited()
-            left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
+        """Return the seconds until the next look. Raises OutOfTime when none are left."""
+        now = time.monotonic()
+        if now >= self._look:
+            self._count(now)
+            left = self._seconds - max(self._computed, self._slept)
+            if left <= 0:
+                raise OutOfTime(self._slept > self._computed)
+            self._look = now + left
+        return self._look - now
+
+    def _count(self, now):
+        """Tell apart what the other side did since the last look."""
+        passed, self._last = now - self._last, now
+        if self._times is None:
+            self._slept += passed
+            return
+        before, self.seen = self.seen, self._times()
+        computed, waited = (max(0.0, b - a) for a, b in zip(before, self.seen, strict=True))
+        first = self._computed == self._slept == self._waited == 0
+        if first:  # what was seen last is older than this deadline
+            computed = min(computed, passed)
+        waited = min(waited, max(0.0, passed - computed))
+        self._computed += computed
+        self._waited += waited
+        self._slept += max(0.0, passed - computed - waited)
+
+    def spent(self) -> float:
+        """Return the seconds since the beginning, without those of waiting that were seen."""
+        return time.monotonic() - self._begin - self._waited
 
 
 def _read(connection, size, deadline):
@@ -232,6 +275,10 @@ def send(
     functions: list[Callable] | None = None,
 ) -> None:
     """Write one frame to a socket. Raises like `encode` and `receive`."""
-    frame = encode(value, functions)
-    connection.settimeout(deadline.left() if deadline else None)
-    connection.sendall(frame)
+    frame = memoryview(encode(value, functions))
+    while frame:
+        connection.settimeout(deadline.left() if deadline else None)
+        try:
+            frame = frame[connection.send(frame) :]
+        except TimeoutError:
+            continue  # `left` knows whether the time is over

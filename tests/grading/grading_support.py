@@ -47,6 +47,16 @@ STUB = "def {}(*_):\n    raise NotImplementedError"
 MAX_POINTS = case.full(*RIGHT)
 
 
+def points(result):
+    """Return the points of a result in all its chapters."""
+    return sum(marks["points"] for marks in result["chapters"])
+
+
+def reports(result):
+    """Return the reports of a result, by exercise."""
+    return [report for marks in result["chapters"] for report in marks["exercises"]]
+
+
 def book(*sources, **metadata):
     """Return the bytes of a notebook of these code cells, after the import of NumPy."""
     cells = [{"cell_type": "code", "source": s} for s in ("import numpy as np", *sources)]
@@ -66,10 +76,13 @@ def tables(out):
     return [(out / name).read_bytes() for name in ("summary.csv", "scores.csv", "report.json")]
 
 
+CELL = {"do": "cell", "number": 1, "definitions": False}
+
+
 def tell(child, expression, before="", seconds=20):
     """Return what an expression is worth in a child, after some statements."""
     source = f"{before}\nraise Exception(repr({expression}))"
-    error = child.request({"do": "cell", "number": 1, "source": source}, seconds)["error"]
+    error = child.request({**CELL, "source": source}, seconds)["error"]
     match = re.fullmatch(r"Exception: (.*) \(line \d+ of the cell\)", error, re.S)
     assert match, error
     return ast.literal_eval(match[1])

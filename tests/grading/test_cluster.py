@@ -113,7 +113,7 @@ def test_nothing_of_a_submission_is_pickled():
 
 def test_chunks_are_limited_in_number_and_bytes(monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK_BYTES", 100)
-    todo = {f"s{i}": bytes(60 if i < 4 else 1) for i in range(9)}
+    todo = {f"s{i}": (lambda i=i: bytes(60 if i < 4 else 1)) for i in range(9)}
     chunks = list(_chunks(todo, 3))
     assert [len(names) for names in chunks] == [2, 2, 3, 2]
     assert [name for names in chunks for name in names] == list(todo)

@@ -24,6 +24,8 @@ from grading_support import (
     book,
     hand_in,
     need_bubblewrap,
+    points,
+    reports,
     tables,
 )
 
@@ -211,16 +213,16 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light, short):
     other = json.loads((tmp_path / "other/report.json").read_text())["submissions"]["all.ipynb"]
     expected = [[row["outcome"]["expected"] for row in r["rows"]]
                 for each in (other, report["submissions"]["all.ipynb"])
-                for r in each["exercises"]]  # fmt: skip
+                for r in reports(each)]  # fmt: skip
     assert expected[:5] != expected[5:]
 
 
 def test_resuming_grades_only_what_changed(tmp_path, light, monkeypatch, capsys):
     calls = []
 
-    def counted(data, *rest):
+    def counted(data, *rest, **options):
         calls.append(data)
-        return grade(data, *rest)
+        return grade(data, *rest, **options)
 
     monkeypatch.setattr(grade_module, "grade", counted)
     folder = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP), c=b"hello")
@@ -292,7 +294,7 @@ def test_kill_loses_at_most_what_was_not_stored(tmp_path, light):
     assert not psutil.wait_procs(tree, 15)[1]
     before = stored(out)
     for name in before:
-        assert json.loads((out / "results" / name).read_text())["points"] == 4
+        assert json.loads((out / "results" / name).read_text())["chapters"][0]["points"] == 4
     assert len(before) < 8
     assert graded(folder, out) == 0
     assert before.items() <= stored(out).items()
@@ -335,11 +337,11 @@ def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light, monkeypat
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
     tried = []
 
-    def fails(data, *rest):
+    def fails(data, *rest, **options):
         tried.append(data)
         if b"l2_penalty" in data:
             raise (SandboxError if len(tried) < 9 else ZeroDivisionError)("of ours")
-        return grade(data, *rest)
+        return grade(data, *rest, **options)
 
     monkeypatch.setattr(grade_module, "grade", fails)
     assert graded(folder, out, "--jobs", 1) == 1
@@ -363,21 +365,19 @@ def test_sandbox_that_cannot_start_is_one_error(tmp_path, light, monkeypatch, ca
     assert "no answer within 0.001 s" in capsys.readouterr().err
 
 
-def test_file_is_read_once_and_one_that_vanishes_before_is_told(tmp_path, light, monkeypatch):
+def test_file_that_vanishes_after_it_was_looked_up_is_told(tmp_path, light, monkeypatch):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
-    read, content = [], batch.content
+    gathered = batch.gathered
 
-    def once(path):
-        read.append(path.name)
-        data = content(path)
-        for each in folder.iterdir():
-            each.unlink()
+    def once(path, below):
+        data = gathered(path, below)
+        path.unlink()
         return data
 
-    monkeypatch.setattr(batch, "content", once)
+    monkeypatch.setattr(batch, "gathered", once)
     assert graded(folder, out) == 1
-    assert column(out, "status") == {"a.ipynb": "graded", "b.ipynb": "not a regular file"}
-    assert read == ["a.ipynb", "b.ipynb"]
+    assert set(column(out, "status").values()) == {"not a regular file"}
+    assert stored(out) == {}
 
 
 def test_names_that_look_alike_stay_apart(tmp_path, light):
@@ -398,7 +398,7 @@ def test_check_prints_the_report_on_one_notebook(tmp_path, light, short, capsys)
     assert said.startswith("Code cell 3 failed: it did not finish within 1 s: does a loop never")
     assert "l2_penalty: 2 of 4 points\n" in said and "l2_gradient_step: 4 of 4 points" in said
     assert "You have lam / 2. That is PyTorch's weight_decay convention" in said
-    assert said.endswith(f"total: 6 of {MAX_POINTS} points\n")
+    assert said.endswith(f"07_l2_weight_decay: 6 of {MAX_POINTS} points\n")
     for seed in ("3", "3", "4"):
         assert run("check", tmp_path / "a.ipynb", "--seed", seed) == 0
     shown = capsys.readouterr().out.split("Code cell 3 failed")[1:]
@@ -456,11 +456,11 @@ def test_every_way_to_define_a_function_counts(short):
     need_bubblewrap()
     with Light("bubblewrap") as sandbox:
         for name, case in DEFINITIONS.items():
-            cells, points = case if isinstance(case, tuple) else (case, [4, 4])
+            cells, deserved = case if isinstance(case, tuple) else (case, [4, 4])
             result = grade(book(*cells), sandbox, 2)
-            reports = [sum(row["points"] for row in r["rows"]) for r in result["exercises"][:2]]
-            assert reports == points, (name, result["problems"])
-            assert result["points"] == sum(points), name
+            earned = [sum(row["points"] for row in r["rows"]) for r in reports(result)[:2]]
+            assert earned == deserved, (name, result["problems"])
+            assert points(result) == sum(deserved), name
         result = grade(book(PENALTY, HANG, CRASH, STEP), sandbox, 2)
         assert list(result["problems"]) == ["3", "4"]
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from grading_support import GROUPS, need_bubblewrap
+from grading_support import GROUPS, need_bubblewrap, points, reports
 from hostile import case as support
 from hostile import hard_coding
 from hostile.broken_files import NORMAL
@@ -181,9 +181,9 @@ def test_hostile_submission(name, sandbox, host, monkeypatch):
         assert re.search(case.says, result["status"]), result
     else:
         assert result["status"].startswith("graded"), result
-        hints = [row["outcome"]["hint"] for e in result["exercises"] for row in e["rows"]]
+        hints = [row["outcome"]["hint"] for e in reports(result) for row in e["rows"]]
         said = "\n".join([*result["problems"].values(), *hints])
-        assert result["points"] == case.deserved, (result["points"], said[:2000])
+        assert points(result) == case.deserved, (points(result), said[:2000])
         assert re.search(case.says, said), said[:2000]
     texts = _texts(result)
     assert not any(word in text for word in ("ATTACK", host.secret) for text in texts), texts
@@ -193,7 +193,7 @@ def test_hostile_submission(name, sandbox, host, monkeypatch):
 
     after = grade(HONEST, sandbox, SEED)
     assert after["problems"] == {}
-    assert after["points"] == support.full(support.FIRST)
+    assert points(after) == support.full(support.FIRST)
     _is_clean(sandbox, started)
     host.check()
 
@@ -202,8 +202,8 @@ def test_the_recorded_tables_are_right_for_the_seed_they_come_from(sandbox):
     for case in hard_coding.cases(hard_coding.VISIBLE):
         if case.name.startswith("exact"):
             result = grade(case.content, sandbox, hard_coding.VISIBLE)
-            solved = [e for e in result["exercises"] if e["rows"]]
-            assert result["points"] == sum(e["max_points"] for e in solved) == case.deserved
+            solved = [e for e in reports(result) if e["rows"]]
+            assert points(result) == sum(e["max_points"] for e in solved) == case.deserved
 
 
 def test_hard_coding_never_earns_full_marks():

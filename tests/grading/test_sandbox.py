@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from grading_support import (
+    CELL,
     MAX_POINTS,
     PENALTY,
     RIGHT,
@@ -24,6 +25,7 @@ from grading_support import (
     Light,
     book,
     need_bubblewrap,
+    points,
     tell,
 )
 
@@ -33,6 +35,7 @@ from regbook.grading import sandbox as sandbox_module
 from regbook.grading.grade import _Remote, _Run, grade, graded
 from regbook.grading.isolation import SandboxError, environment, level_for
 from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
+from regbook.grading.submission import Submission
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def light():
 @contextlib.contextmanager
 def opened(sandbox):
     with sandbox.child() as child:
-        child.request({"do": "open", "names": []}, 20)
+        child.request({"do": "open", "names": [], "files": {}}, 20)
         yield child
 
 
@@ -116,7 +119,7 @@ def deep(x): return {"a": {"a": {"a": 1}}}
 def test_answers_of_every_kind_come_through(full):
     names = re.findall(r"^def (\w+)", ANSWERS, re.M)
     x = np.arange(6.0).reshape(2, 3)
-    with _Run(full, [ANSWERS], names) as run:
+    with _Run(full, Submission([], [ANSWERS]), names) as run:
         ask = {name: _Remote(run, name, 0) for name in names}
         for name, right in {
             "array": x[::-1], "halves": x.astype(np.float16), "tensor": 2 * x,
@@ -189,7 +192,7 @@ def neither(n):
 
 def test_models_come_through_their_handle(full):
     kernel, bias, x = np.ones((3, 2)), np.array([0.5, -0.5]), np.eye(3)
-    with _Run(full, [MODELS], ["in_torch", "in_keras", "neither"]) as run:
+    with _Run(full, Submission([], [MODELS]), ["in_torch", "in_keras", "neither"]) as run:
         for name in ("in_torch", "in_keras"):
             model = _Remote(run, name, 0).model(3)
             model.set_weights([kernel, bias])
@@ -392,7 +395,7 @@ def test_stopped_child_says_why_and_the_next_one_works(light):
     ]:  # fmt: skip
         with opened(light) as child:
             with pytest.raises(Stopped) as caught:
-                child.request({"do": "cell", "number": 1, "source": source}, seconds)
+                child.request({**CELL, "source": source}, seconds)
             assert reason is None or str(caught.value) == reason
     with opened(light) as child:
         assert tell(child, "1 + 1") == 2
@@ -405,7 +408,7 @@ def test_killed_sandbox_is_replaced(light):
         processes += server(light).children(recursive=True)
         server(light).kill()
         with pytest.raises(SandboxError, match="The process that holds the submissions failed"):
-            child.request({"do": "cell", "number": 1, "source": "while True: pass"}, 20)
+            child.request({**CELL, "source": "while True: pass"}, 20)
     assert gone(processes)
     with opened(light) as child:
         assert tell(child, "1 + 1") == 2
@@ -413,11 +416,43 @@ def test_killed_sandbox_is_replaced(light):
         processes = [server(light), psutil.Process(light._process.pid)]
         processes[number].kill()
         time.sleep(0.2)
-        result, storable = graded(book(PENALTY), light, 0)
-        assert (result["points"], storable) == (4, True)
+        result, storable = graded(book(PENALTY), light, 0, alone=True)
+        assert (points(result), storable) == (4, True)
         light.stop()
         assert gone(processes)
         light.start()
+
+
+@pytest.mark.parametrize("error", [KeyError("ready"), UnicodeDecodeError("utf-8", b"x", 0, 1, "?")])
+def test_whatever_goes_wrong_with_a_sandbox_costs_the_present_submission_at_most(
+    light, monkeypatch, error
+):
+    def fails(*_):
+        raise error
+
+    light.start()
+    broken = psutil.Process(light._process.pid)
+    with monkeypatch.context() as patch, opened(light):
+        patch.setattr(light, "_expect", fails)
+    assert gone([broken])
+    assert points(grade(book(PENALTY), light, 0)) == 4
+
+
+def test_the_warm_process_may_say_anything(light):
+    for said in (
+        b"x" * 5000,
+        b"\xff",
+        b"[]",
+        b"[" * 5000,
+        json.dumps({"failed": "é" * 9000}).encode(),
+    ):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sandbox = Light("bubblewrap")
+        sandbox._control = ours
+        with theirs:
+            theirs.send(said)
+            with pytest.raises(SandboxError, match="The process that holds the submissions failed"):
+                sandbox._expect("ready", 5)
 
 
 def test_stop_leaves_no_process_and_may_be_repeated():
@@ -509,7 +544,7 @@ def test_all_levels_give_the_same_result_and_leave_nothing(light, tmp_path, monk
     data = book(PENALTY, wrong, writes, "1 / 0", "import subprocess\n"
                 "p = subprocess.Popen(['sleep', '100'])")  # fmt: skip
     results = [grade(data, light, 3)]
-    assert results[0]["points"] == 4 + 1
+    assert points(results[0]) == 4 + 1
     sentence = "ZeroDivisionError: division by zero (line 1 of the cell)"
     assert results[0]["problems"] == {"5": sentence}
     assert not os.path.exists("trace")
@@ -533,7 +568,7 @@ from regbook.grading.sandbox import Sandbox
 assert os.getuid() == 65534
 with Sandbox(level_for(False), modules=()) as sandbox:
     result = grade(Path({path!r}).read_bytes(), sandbox, 0)
-print(result["status"], result["points"], result["problems"])
+print(result["status"], result["chapters"][0]["points"], result["problems"])
 """
 
 
@@ -565,8 +600,8 @@ def test_ordinary_user_grades_too(tmp_path):
 def test_solution_earns_full_marks_within_the_limits(full):
     data = (ROOT / "solutions/07_l2_weight_decay.ipynb").read_bytes()
     result = grade(data, full, 11)
-    assert (result["status"], result["points"]) == ("graded", MAX_POINTS)
-    assert grade(book(*RIGHT.values()), full, 11)["points"] == MAX_POINTS
+    assert (result["status"], points(result)) == ("graded", MAX_POINTS)
+    assert points(grade(book(*RIGHT.values()), full, 11)) == MAX_POINTS
 
 
 @pytest.mark.parametrize(
@@ -618,7 +653,7 @@ while time.process_time() - start < 0.9:
 def test_waiting_for_a_processor_does_not_count(light, busy):
     with opened(light) as child:
         start = time.monotonic()
-        reply = child.request({"do": "cell", "number": 1, "source": WORK}, 1)
+        reply = child.request({**CELL, "source": WORK}, 1)
         assert reply.get("error") is None
         assert time.monotonic() - start > 1.2  # by the clock it took longer than the limit
 
@@ -626,4 +661,4 @@ def test_waiting_for_a_processor_does_not_count(light, busy):
 @pytest.mark.parametrize("source", ["while True: pass", "import time\ntime.sleep(1000)"])
 def test_work_and_sleep_count_on_a_busy_machine_too(light, busy, source):
     with opened(light) as child, pytest.raises(Stopped, match="did not finish within 1 s"):
-        child.request({"do": "cell", "number": 1, "source": source}, 1)
+        child.request({**CELL, "source": source}, 1)

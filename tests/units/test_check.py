@@ -3,6 +3,8 @@
 import functools
 import re
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import keras
 import numpy as np
@@ -88,6 +90,17 @@ def raising(error):
     return answer
 
 
+def raises_above(x, c):
+    """Scale x."""
+    raise NotImplementedError
+    return c * x
+
+
+def raises_below(x, c):
+    c * x
+    raise NotImplementedError
+
+
 def imports_a_missing_module(x, c):
     import no_such_module_at_all  # noqa: F401
 
@@ -146,7 +159,11 @@ def test_answers_of_every_framework_pass(function):
         (lambda x, c: ..., "returned nothing"),
         (lambda x, c: c * x[0], r"shape must be \(2, 3\); yours is \(3,\)"),
         (lambda x, c: 7, r"shape must be \(2, 3\); yours is \(\)"),
-        (lambda x, c: (c * x, c), "one value; yours returns 2"),
+        (lambda x, c: (c * x, c), r"one array of shape \(2, 3\); yours returns 2 values"),
+        (lambda x, c: (), r"one array of shape \(2, 3\); yours returns 0 values"),
+        (lambda x, c: (1, 2, 3), r"shape must be \(2, 3\); yours is \(3,\)"),
+        (raises_above, "`raise NotImplementedError` still stands in your function: delete it"),
+        (raises_below, "`raise NotImplementedError` still stands in your function: delete it"),
         (lambda x, c: -c * x, "You turned the sign"),
         (lambda x, c: c * x * np.nan, "NaN or infinity"),
         (lambda x, c: c * x / np.zeros(3), "NaN or infinity"),
@@ -238,6 +255,37 @@ def test_an_outcome_can_be_stored_whatever_kind_of_truth_the_check_found():
 
     (row,) = local.report(scale).rows
     assert row.outcome.passed is True
+
+
+def test_a_number_counts_in_every_form_that_python_has():
+    local = Chapter("local")
+    total = local.exercise("total", lambda x: x.sum(), hints={})
+
+    @total.check(hint="Add.", more="x.sum()")
+    def adds(ask, rng):
+        """is the sum"""
+        return ask(np.arange(4))
+
+    for right in (6, 6.0, Fraction(6), Decimal(6), 6 + 0j, np.complex64(6), True + 5):
+        (row,) = local.report(lambda x, right=right: right, exercise="total").rows
+        assert row.outcome.passed, right
+    for wrong, says in (
+        ((6,), "a comma after it makes a tuple of it"),
+        ((), "one number; yours returns 0 values"),
+        ((1, 2, 3), "one number; yours returns 3 values"),
+        ([6], r"one number; yours is an array of shape \(1,\)"),
+        (6 + 1j, "expected numbers"),
+        (10**400, "int too large"),
+        ([Decimal("6"), "x"], "one number; yours returns 2 values"),
+    ):
+        (row,) = local.report(lambda x, wrong=wrong: wrong, exercise="total").rows
+        assert re.search(says, row.outcome.hint), wrong
+
+
+def test_several_values_may_come_from_zip():
+    assert first(lambda x: zip(*[(v / 2, v / 2) for v in x], strict=True), "halves").passed
+    assert first(lambda x: list(zip(*[(v / 2, v / 2) for v in x], strict=True)), "halves").passed
+    assert first(lambda x: (map(lambda v: v / 2, x), x / 2), "halves").passed
 
 
 def test_stub_is_not_attempted():

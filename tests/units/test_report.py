@@ -35,11 +35,11 @@ def row(passed=True, received="1", hint=""):
 def graded(*exercises, status="graded", problems=(), chapter="07_l2_weight_decay"):
     reports = [Report(f"exercise{i}", list(rows), 2 * max(1, len(rows)))
                for i, rows in enumerate(exercises)]  # fmt: skip
-    return {
-        "status": status, "chapter": chapter, "points": sum(r.points for r in reports),
-        "max_points": sum(r.max_points for r in reports), "problems": dict(problems),
-        "exercises": [asdict(r) for r in reports],
+    marks = {
+        "chapter": chapter, "points": sum(r.points for r in reports),
+        "max_points": sum(r.max_points for r in reports), "exercises": [asdict(r) for r in reports],
     }  # fmt: skip
+    return {"status": status, "chapters": [marks], "problems": dict(problems)}
 
 
 FULL, HALF, NONE = graded([row()]), graded([row(), row(False)]), graded([], [row(), row()])
@@ -75,7 +75,8 @@ def test_scores_have_one_row_per_exercise():
 
 
 def test_chapter_without_points_has_no_percent():
-    empty = graded([row()]) | {"points": 0, "max_points": 0}
+    empty = graded([row()])
+    empty["chapters"][0] |= {"points": 0, "max_points": 0}
     assert summary({"a": empty}).endswith(",0,0,,graded\n")
 
 

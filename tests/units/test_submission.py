@@ -1,8 +1,10 @@
 """Every file that is handed in is found, and read or refused with a reason in plain words."""
 
+import io
 import json
 import os
 import socket
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -10,7 +12,7 @@ import pytest
 
 from regbook.exercise import Chapter, load_chapters
 from regbook.grading import submission
-from regbook.grading.submission import Unreadable, content, find, parse
+from regbook.grading.submission import Unreadable, content, find, gathered, parse
 
 
 def chapter(slug, *names):
@@ -117,6 +119,50 @@ def test_content_is_the_bytes_or_a_reason(tmp_path, monkeypatch):
             content(tmp_path / "s.ipynb")
 
 
+def test_files_beside_a_notebook_are_gathered_where_they_can_only_be_its_own(tmp_path):
+    book = json.dumps(notebook(SCALE)).encode()
+    for name in ("class.ipynb", "anna/x.ipynb", "ben/x.ipynb", "ben/y.ipynb", "chen/x.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(book)
+    for name in ("helper.py", "anna/helper.py", "anna/data.csv", "ben/helper.py", "chen/large.npz"):
+        (tmp_path / name).write_bytes(b"x = 1\n")
+    (tmp_path / "anna/link").symlink_to(tmp_path / "helper.py")
+    (tmp_path / "anna/folder").mkdir()
+    os.truncate(tmp_path / "chen/large.npz", submission.BESIDE_LIMIT + 1)
+    found = {
+        path.relative_to(tmp_path).as_posix(): gathered(path, tmp_path) for path in find(tmp_path)
+    }
+    files = {name: list(parse(data, CHAPTERS).files) for name, data in found.items()}
+    assert files == {"anna/x.ipynb": ["data.csv", "helper.py"], "ben/x.ipynb": [],
+                     "ben/y.ipynb": [], "chen/x.ipynb": [], "class.ipynb": []}  # fmt: skip
+    assert parse(found["anna/x.ipynb"], CHAPTERS).files["helper.py"] == b"x = 1\n"
+    assert found["class.ipynb"] == book
+    assert gathered(tmp_path / "anna/x.ipynb", tmp_path) == found["anna/x.ipynb"]
+
+
+def zipped(**members):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (zipped(x="y"), "not a notebook but a zip archive: unpack it"),
+        (zipped(notebook=b"{}")[:-9], "not a notebook but a zip archive"),
+        (submission.ZIP + b"x" * 99, "not a notebook but a zip archive"),
+        (zipped(notebook=b"x", more=bytes(90 << 20)), "an archive that holds too much"),
+    ],
+    ids=["another", "cut", "no-archive", "bomb"],
+)
+def test_archive_that_calls_itself_a_notebook_is_refused(data, says):
+    with pytest.raises(Unreadable, match=says):
+        parse(data, CHAPTERS)
+
+
 def test_unreadable_file_says_why(tmp_path, monkeypatch):
     touch(tmp_path, "a.ipynb")
 
@@ -129,29 +175,30 @@ def test_unreadable_file_says_why(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("sources", "named", "slug"),
+    ("sources", "named", "slugs"),
     [
-        ([SCALE], None, "01_scales"),
-        ([NORM], None, "02_norms"),
-        ([SCALE, NORM, "def unit(x): ..."], None, "02_norms"),  # most of its functions
-        ([SCALE], "02_norms", "01_scales"),  # the functions decide, not the metadata
-        ([SCALE], "99_unknown", "01_scales"),
-        ([BOTH], "02_norms", "02_norms"),  # the metadata decide between equals
-        ([BOTH], "01_scales", "01_scales"),
-        ([BOTH], None, "01_scales"),
-        (["print('nothing')"], "02_norms", "02_norms"),
-        (["norm = lambda x: x"], None, "02_norms"),
-        (["class norm:\n    pass"], None, "02_norms"),
-        (["async def norm(x): ..."], None, "02_norms"),
-        (["if True:\n    def norm(x):\n        return x"], None, "02_norms"),
-        (["%%time\ndef norm(x):\n    return x"], None, "02_norms"),
-        (["def norm(x:\n    this is no Python"], None, "02_norms"),
-        (["normal = 1\nscale = 2\nnorm == 3"], None, "01_scales"),
-        (["# def norm(x)\nprint(norm)\nunit(norm)\ndef scale(x): ..."], None, "01_scales"),
+        ([SCALE], None, ["01_scales"]),
+        ([NORM], None, ["02_norms"]),
+        ([SCALE, NORM, "def unit(x): ..."], None, ["02_norms", "01_scales"]),  # most of it first
+        ([BOTH, SCALE], "02_norms", ["01_scales"]),  # `both` is of that chapter, too
+        ([SCALE], "02_norms", ["01_scales"]),  # the functions decide, not the metadata
+        ([SCALE], "99_unknown", ["01_scales"]),
+        ([BOTH], "02_norms", ["02_norms"]),  # the metadata decide between equals
+        ([BOTH], "01_scales", ["01_scales"]),
+        ([BOTH], None, ["01_scales"]),
+        (["print('nothing')"], "02_norms", ["02_norms"]),
+        (["norm = lambda x: x"], None, ["02_norms"]),
+        (["class norm:\n    pass"], None, ["02_norms"]),
+        (["async def norm(x): ..."], None, ["02_norms"]),
+        (["if True:\n    def norm(x):\n        return x"], None, ["02_norms"]),
+        (["%%time\ndef norm(x):\n    return x"], None, ["02_norms"]),
+        (["def norm(x:\n    this is no Python"], None, ["02_norms"]),
+        (["normal = 1\nscale = 2\nnorm == 3"], None, ["01_scales"]),
+        (["# def norm(x)\nprint(norm)\nunit(norm)\ndef scale(x): ..."], None, ["01_scales"]),
     ],
 )
-def test_chapter_is_recognised_by_the_functions(sources, named, slug):
-    assert parsed(notebook(*sources, chapter=named)) == submission.Submission(slug, sources)
+def test_chapter_is_recognised_by_the_functions(sources, named, slugs):
+    assert parsed(notebook(*sources, chapter=named)) == submission.Submission(slugs, sources)
 
 
 def test_no_exercise_of_the_book_has_the_name_of_another():
@@ -165,8 +212,8 @@ def test_notebooks_of_the_book_are_recognised():
     for slug, made in load_chapters().items():
         for path in (root / "solutions" / f"{slug}.ipynb", root / "chapters" / slug):
             path = path / "exercises.ipynb" if path.suffix == "" else path
-            assert parse(path.read_bytes(), {slug: made, **CHAPTERS}).chapter == slug
-            assert parse(path.read_bytes(), load_chapters()).chapter == slug
+            assert parse(path.read_bytes(), {slug: made, **CHAPTERS}).chapters == [slug]
+            assert parse(path.read_bytes(), load_chapters()).chapters == [slug]
 
 
 def test_older_formats_are_read():
@@ -175,7 +222,7 @@ def test_older_formats_are_read():
     sheets = [nbformat.v3.new_worksheet(cells=[code[0], text]),
               nbformat.v3.new_worksheet(cells=[code[1]])]  # fmt: skip
     old = nbformat.v3.new_notebook(worksheets=sheets)
-    assert parsed(dict(old)) == submission.Submission("01_scales", [SCALE, NORM])
+    assert parsed(dict(old)) == submission.Submission(["01_scales", "02_norms"], [SCALE, NORM])
     assert parsed(notebook(SCALE) | {"nbformat": 5}).cells == [SCALE]
 
 
@@ -200,7 +247,7 @@ def test_sources_of_any_form_become_text():
         None,
     ]
     read = parsed({"cells": cells, "metadata": "odd"})
-    assert read == submission.Submission("01_scales", [SCALE, "x = 1\ny = 2", "", "", ""])
+    assert read == submission.Submission(["01_scales"], [SCALE, "x = 1\ny = 2", "", "", ""])
 
 
 @pytest.mark.parametrize(
@@ -208,7 +255,7 @@ def test_sources_of_any_form_become_text():
     [
         (b"", "an empty file"),
         (b" \n\t", "an empty file"),
-        (b"PK\x03\x04\xff\xfe", "not a notebook: its text is not UTF-8"),
+        (b"PK\x03\x04\xff\xfe", "not a notebook but a zip archive"),
         (json.dumps(notebook(SCALE)).encode("utf-16"), "not a notebook: its text is not UTF-8"),
         (b"hello", "no valid JSON"),
         (json.dumps(notebook(SCALE)).encode()[:-4], "no valid JSON"),

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from regbook.grading import wire
-from regbook.grading.wire import LENGTHS, Deadline, WireError, decode, encode, receive, send
+from regbook.grading.wire import (
+    LENGTHS,
+    Deadline,
+    OutOfTime,
+    WireError,
+    decode,
+    encode,
+    receive,
+    send,
+)
 
 
 def parts(frame):
@@ -347,11 +356,61 @@ def test_submission_cannot_send_a_function(pair, held):
         receive(b, Deadline(5))
 
 
-def test_the_clock_stands_still_while_the_other_side_waits_for_a_processor():
-    waits = iter([0.3, 0.1, 0.0])
-    deadline, start = Deadline(0.1, lambda: next(waits)), time.monotonic()
-    with pytest.raises(TimeoutError):
-        while deadline.left() > 0:
-            time.sleep(0.01)
-    assert 0.45 < time.monotonic() - start < 5
-    assert list(waits) == []
+class Clock:
+    """A clock, and what the other side did, which a test moves on."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.computed = self.waited = 0.0
+        monkeypatch.setattr(wire.time, "monotonic", lambda: self.now)
+
+    def times(self):
+        return self.computed, self.waited
+
+    def pass_until_out_of_time(self, deadline, computed, waited):
+        """Let time pass of which it computes and waits these shares; return whether it slept."""
+        begin = self.now
+        for _ in range(10_000):
+            self.now += 0.125
+            self.computed += 0.125 * computed
+            self.waited += 0.125 * waited
+            try:
+                assert deadline.left() > 0
+            except OutOfTime as error:
+                return self.now - begin, error.slept
+        return None
+
+
+@pytest.mark.parametrize(
+    ("computed", "waited", "seconds", "slept"),
+    [
+        (1, 0, 2, False),
+        (0, 0, 2, True),
+        (0.5, 0.5, 4, False),
+        (0.125, 0.8125, 16, False),
+        (0.0625, 0.875, 32, False),
+        (0, 0.5, 4, True),
+        (0.625, 0, 3.25, False),
+        (4, 0, 2, False),  # on several processors at once
+        (0, 1, None, None),
+    ],
+)
+def test_computing_and_sleeping_count_and_waiting_does_not(
+    monkeypatch, computed, waited, seconds, slept
+):
+    clock = Clock(monkeypatch)
+    found = clock.pass_until_out_of_time(Deadline(2, clock.times), computed, waited)
+    if seconds is None:
+        assert found is None
+    else:
+        assert abs(found[0] - seconds) <= 0.25
+        assert found[1] == slept
+
+
+def test_what_was_computed_before_the_last_look_does_not_count(monkeypatch):
+    clock = Clock(monkeypatch)
+    first = Deadline(2, clock.times)
+    clock.computed = 50.0  # in requests that were answered before anyone looked
+    assert 1.75 <= clock.pass_until_out_of_time(first, 1, 0)[0] <= 2.25
+    second = Deadline(2, clock.times, first.seen)
+    assert clock.pass_until_out_of_time(second, 0.1, 0.9)[0] >= 19
+    assert second.spent() <= 2.25

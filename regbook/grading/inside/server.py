@@ -13,14 +13,13 @@ limits every thread pool to one before the imports, and the server refuses to fo
 import contextlib
 import ctypes
 import gc
-import importlib.util
+import importlib
 import json
 import os
 import re
 import resource
 import secrets
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -37,10 +36,12 @@ TASKS = 256  # processes and threads
 CPU_SECONDS = 300
 FILE_SIZE = 64 << 20
 OPEN_FILES = 256
-LOWEST = 19  # priority
+MANY = 32  # tasks, from which on all but the first get the lowest priority
+LOWEST = 19
 LOOK_SECONDS = 0.05  # between two looks at memory and processes
-GRACE_SECONDS = 1  # until a process whose connection ended has ended too
-KILL_SECONDS = 10  # until every process has died of SIGKILL
+GRACE_SECONDS = 5  # until a process whose connection ended has ended too
+KILL_SECONDS = 60  # until every process has died of SIGKILL
+TEXT_LIMIT = 1000  # characters of what goes wrong here
 REAP_SECONDS = 0.001  # between two tries
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 NOBODY = 65534
@@ -50,8 +51,9 @@ USERS = range(1 << 30, 1 << 31)  # numbers of users that exist nowhere
 def preload(modules: list[str]) -> None:
     """Import what a child needs, and those of `modules` that are installed."""
     gc.disable()  # imports leave next to no garbage; looking for it takes a quarter of their time
-    for name in ("regbook.grading.inside.child", *modules):
-        if importlib.util.find_spec(name.partition(".")[0]):
+    importlib.import_module("regbook.grading.inside.child")
+    for name in modules:
+        with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     gc.freeze()  # so that a child's collections do not copy the memory that it shares
     gc.enable()
@@ -102,46 +104,70 @@ def _child(connection, home, alone):
         os._exit(0)
 
 
+# A submission chooses the names of its processes, in any bytes: what /proc says is never decoded.
+
+
 def _memory(name):
     """Return how many bytes of memory a process uses, without those that are copies of files."""
-    status = Path(f"/proc/{name}/status").read_text()
-    return sum(map(int, re.findall(r"^Rss(?:Anon|Shmem):\s*(\d+)", status, re.M))) << 10
+    status = Path(f"/proc/{name}/status").read_bytes()
+    return sum(map(int, re.findall(rb"^Rss(?:Anon|Shmem):\s*(\d+)", status, re.M))) << 10
 
 
-def _waited(pid):
-    """Return for how many seconds the first thread of a process has waited for a processor.
+def _others():
+    """Return the numbers of the processes beside this one, as texts."""
+    return [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
 
-    Its other threads have the lowest priority, so they cannot make it wait. A kernel that does not
-    keep this number gives 0.
+
+def _times(names):
+    """Return the seconds that processes have computed, and those they waited for a processor.
+
+    What children of theirs have computed that are gone counts too. A kernel that does not keep the
+    second number gives 0.
     """
-    try:
-        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+    ticks = waited = 0
+    for name in names:
+        with contextlib.suppress(OSError, IndexError, ValueError):  # it may just have ended
+            stat = Path(f"/proc/{name}/stat").read_bytes()
+            ticks += sum(map(int, stat.rpartition(b")")[2].split()[11:15]))
+            for task in os.listdir(f"/proc/{name}/task"):
+                waited += int(Path(f"/proc/{name}/task/{task}/schedstat").read_bytes().split()[1])
+    return ticks / os.sysconf("SC_CLK_TCK"), waited / 1e9
 
 
 def _usage(main, own, folders):
     """Return the numbers of processes and of tasks beside this one, and the memory they use.
 
-    The files in `folders` count as memory. Every task but the first of the process `main` gets
-    the lowest priority, so that a submission with many cannot make the others late.
+    The files in `folders` count as memory. Where there are many tasks, all but the first of the
+    process `main` get the lowest priority, so that they do not make this process late.
     """
-    processes = tasks = 0
-    used = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            with contextlib.suppress(OSError):  # it may just have ended
-                used.append(_memory(name))
-                processes += 1
-                for task in os.listdir(f"/proc/{name}/task"):
-                    tasks += 1
-                    if int(task) != main:
-                        os.setpriority(os.PRIO_PROCESS, int(task), LOWEST)
+    used, tasks = [], []
+    for name in _others():
+        with contextlib.suppress(OSError):  # it may just have ended
+            used.append(_memory(name))
+            tasks += map(int, os.listdir(f"/proc/{name}/task"))
+    for task in tasks if len(tasks) > MANY else ():
+        if task != main:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, task, LOWEST)
     memory = sum(used) - sum(min(size, own) for size in sorted(used)[-SHARING:])
     for folder in folders:
         disk = os.statvfs(folder)
         memory += (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-    return processes, tasks, memory
+    return len(used), len(tasks), memory
+
+
+def _obeyed(control, pid, alone):
+    """Do what the grader wants while a child runs; return whether it wants the child to go on."""
+    message = control.recv(64, socket.MSG_PEEK)
+    if message == b"times":
+        times = _times(_others() if alone else [str(pid)])
+        control.send(json.dumps({"times": times}).encode())
+    elif message == b"interrupt":
+        os.kill(pid, signal.SIGINT)
+    else:
+        return False
+    control.recv(64)
+    return True
 
 
 def _supervise(pid, control, alone, folders):
@@ -151,13 +177,8 @@ def _supervise(pid, control, alone, folders):
     try:
         while True:
             ready, _, _ = select.select([control, ended], [], [], LOOK_SECONDS)
-            if control in ready:
-                message = control.recv(64, socket.MSG_PEEK)
-                if message == b"waited" and ended not in ready:
-                    control.recv(64)
-                    control.send(json.dumps({"waited": _waited(pid)}).encode())
-                    continue
-                if message == b"why":
+            if control in ready and (ended in ready or not _obeyed(control, pid, alone)):
+                if control.recv(64, socket.MSG_PEEK) == b"why":
                     ready = select.select([ended], [], [], GRACE_SECONDS)[0]
                 if ended not in ready:
                     return ""
@@ -203,19 +224,32 @@ def _kill_all(alone):
 
 
 def _empty(folder):
-    """Delete what is in a folder, whatever its permissions."""
-    for parent, inside, files in os.walk(folder):
-        for name in inside:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-        for name in files:
-            os.unlink(os.path.join(parent, name))
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)
+    """Delete what is in a folder, however deep it lies, whatever its names and permissions.
+
+    Each folder below is moved up and emptied there, so that no path grows and nothing recurses.
+    """
+    top = os.fsencode(folder)
+    with contextlib.suppress(PermissionError):  # where it belongs to root, no submission can
+        os.chmod(top, 0o1777)
+    gone = os.path.join(top, secrets.token_hex(8).encode())  # a name that nothing there has
+    found = [top]
+    moved = 0
+    for parent in found:
+        with os.scandir(parent) as entries:
+            for entry in list(entries):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)
+                if not moved:
+                    os.mkdir(gone)
+                found.append(os.path.join(gone, b"%d" % moved))
+                os.rename(entry.path, found[-1])
+                moved += 1
+        if parent != top:
+            os.rmdir(parent)
+    if moved:
+        os.rmdir(gone)
 
 
 def _clean(alone, folders):
@@ -267,9 +301,11 @@ def _serve(control, alone, scratch):
     reply = {"ready": True}
     while True:
         control.send(json.dumps(reply).encode())
-        message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
-        if not message:
-            return
+        descriptors = []
+        while not descriptors:  # what was meant for a child that has ended meanwhile has none
+            message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+            if not message:
+                return
         with socket.socket(fileno=descriptors[0]) as connection:
             if threads() != 1:
                 reply = {"failed": f"the warm process has {threads()} threads, so it must not fork"}
@@ -286,8 +322,8 @@ def _serve(control, alone, scratch):
         try:
             _clean(alone, scratch)
             reply = {"ready": True}
-        except (OSError, RecursionError, RuntimeError) as error:
-            reply = {"failed": str(error)}
+        except Exception as error:  # whatever it is, the grader throws this sandbox away
+            reply = {"failed": f"{type(error).__name__}: {error}"[:TEXT_LIMIT]}
 
 
 if __name__ == "__main__":

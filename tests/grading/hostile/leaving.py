@@ -110,4 +110,42 @@ CASES = [
         "raises NotImplementedError like the stub",
         "raise NotImplementedError",
     ),
+    *(
+        case(
+            f"tree-of-{depth}",
+            f"leaves {depth} nested folders with long names",
+            f"""
+            os.chdir({folder})
+            for _ in range({depth}):
+                os.mkdir("d" * 100)
+                os.chdir("d" * 100)
+            """,
+        )
+        for depth, folder in ((45, "os.environ['HOME']"), (1500, "'/dev/shm'"))
+    ),
+    case(
+        "closed-folders",
+        "leaves folders that nobody may enter, with files and pipes in them",
+        """
+        os.makedirs("a/b/c")
+        os.mkfifo("a/b/pipe")
+        os.symlink("..", "a/b/c/link")
+        open(b"a/b/\\xff\\x1b[2J", "w").close()
+        for name in ("a/b/c", "a/b", "a", os.environ["HOME"]): tried(os.chmod, name, 0)
+        """,
+    ),
+    case("many-files", "leaves 20,000 files", "for i in range(20_000): open(f'{i}', 'w').close()"),
+    case(
+        "name-that-is-no-text",
+        "calls its process and its threads by bytes that are not UTF-8",
+        """
+        def stay():
+            libc.prctl(15, b"\\xff) R \\x80", 0, 0, 0)
+            time.sleep(0.3)
+        libc.prctl(15, b"\\xff\\n\\xfe", 0, 0, 0)
+        threading.Thread(target=stay).start()
+        if os.fork() == 0: stay(); os._exit(0)
+        time.sleep(0.2)
+        """,
+    ),
 ]
