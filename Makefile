@@ -58,7 +58,7 @@ grade: .venv/installed ## grade a class: make grade SUBMISSIONS=folder REPORT=fo
 
 lab: .venv/installed ## copy the exercises to work/, keep what is there, open JupyterLab
 	python -m regbook.notebooks work
-	cd work && jupyter lab $(LAB_OPTIONS)
+	jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/work $(LAB_OPTIONS)
 
 chapter: .venv/installed ## begin a chapter of chapters/contents.yml: make chapter SLUG=19_fast_inference
 	@test -n "$(SLUG)" || { echo "Say which chapter: make chapter SLUG=19_fast_inference"; exit 2; }

@@ -10,6 +10,7 @@ import ast
 import copy
 import hashlib
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from regbook.progress import FOLDER
 
 CHECKED = "nbval-check-output"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -168,19 +171,35 @@ def _tidy(root):
 
 
 def _work(root):
-    """Copy each chapter's exercises into work/. A file that is there, in any state, is kept."""
+    """Copy each chapter's exercises into work/. A file that is there, in any state, is kept.
+
+    A copy remembers what it was made from, so that a newer version can be announced.
+    """
     made = []
+    (root / "work" / FOLDER).mkdir(parents=True, exist_ok=True)
     for source in sorted(root.glob("chapters/*/exercises.ipynb")):
         target = root / "work" / f"{source.parent.name}.ipynb"
-        if target.exists():
-            print(f"kept {target.relative_to(root)}: it is yours")
-            continue
-        target.parent.mkdir(exist_ok=True)
         text = source.read_text(encoding="utf-8")
+        version = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if target.exists():
+            newer = _copied_version(target) not in (version, None)
+            said = f"; a newer version is in {source.relative_to(root)}" if newer else ""
+            print(f"kept {target.relative_to(root)}: it is yours{said}")
+            continue
         link = f"](../chapters/{source.parent.name}/lesson.ipynb"
-        target.write_text(text.replace("](lesson.ipynb", link), encoding="utf-8")
+        notebook = nbformat.reads(text.replace("](lesson.ipynb", link), as_version=4)
+        notebook.metadata.setdefault("regbook", {})["version"] = version
+        target.write_text(to_text(notebook), encoding="utf-8")
         made.append(target)
     return made
+
+
+def _copied_version(path):
+    """Return what a learner's copy remembers, or None where it remembers nothing."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["metadata"]["regbook"]["version"]
+    except (OSError, ValueError, KeyError, TypeError):  # in whatever state it is: it is theirs
+        return None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -66,28 +66,35 @@ class Answer:
             result = self._function(*given)
         except KeyboardInterrupt:
             raise
-        except ModuleNotFoundError as error:
-            raise AnswerError(
-                f"Your function needs {error.name}: install it with `pip install {error.name}`."
-            ) from error
         except BaseException as error:  # SystemExit too
-            if type(error) is NotImplementedError and not error.args:  # torch's has arguments
-                if _is_stub(self._function):
-                    raise NotAttempted from error
-                raise AnswerError(
-                    "The line `raise NotImplementedError` still stands in your function: delete it."
-                ) from error
-            own = [*traceback.extract_tb(error.__traceback__)[1:], None]
-            where = f" (at `{own[0].line}`)" if own[0] and own[0].line else ""
-            raise AnswerError(
-                f"Your function raised {type(error).__name__}: {error}{where}"
-            ) from error
+            raise self._fault(error) from error
         if result is None or result is Ellipsis:
             raise AnswerError("Your function returned nothing: is the `return` missing?")
         if self.watched:
             pairs = enumerate(zip(arguments, given, strict=True))
             self.changed |= {i for i, (before, after) in pairs if not _unchanged(before, after)}
         return result
+
+    def _fault(self, error):
+        """Return what to raise instead of an error of the learner's function."""
+        if type(error) is NotImplementedError and not error.args:  # torch's has arguments
+            if _is_stub(self._function):
+                return NotAttempted()
+            return AnswerError(
+                "The line `raise NotImplementedError` still stands in your function: delete it."
+            )
+        if isinstance(error, ModuleNotFoundError):
+            return AnswerError(
+                f"Your function needs {error.name}: install it with `pip install {error.name}`."
+            )
+        if isinstance(error, RecursionError):
+            return AnswerError(
+                "Your function raised RecursionError: it calls itself, directly or through another "
+                "function, and nothing ends that."
+            )
+        own = [*traceback.extract_tb(error.__traceback__)[1:], None]
+        where = f" (at `{own[0].line}`)" if own[0] and own[0].line else ""
+        return AnswerError(f"Your function raised {type(error).__name__}: {error}{where}")
 
 
 def _is_stub(function):

@@ -7,6 +7,19 @@ from regbook.exercise.compare import Outcome
 
 NOT_ATTEMPTED = "not attempted"
 
+# JupyterLab knows no style of ours; the book and the feedback page have theirs. The colour-blind can
+# tell each pair of colours apart, and both can be read on the background of their theme.
+STYLE = "<style>{}</style>".format(
+    "".join(
+        f'[data-jp-theme-light="{light}"] .regbook-report .{mark} td:first-child '
+        f"{{ color: {colour}; font-weight: bold; }} "
+        for light, mark, colour in (
+            ("true", "fail", "#a03000"), ("true", "pass", "#00507a"),
+            ("false", "fail", "#ffb38a"), ("false", "pass", "#8fd0ff"),
+        )
+    )
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Row:
@@ -81,6 +94,7 @@ class Report:
             f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>",
         ]
         if self.rows:
+            parts.append(STYLE)
             head = escape("", "property", "expected", "received", "points", tag="th")
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
             for row in self.rows:

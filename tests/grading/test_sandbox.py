@@ -28,9 +28,11 @@ from grading_support import (
     points,
     tell,
 )
+from hostile import case
 
 import regbook
 from regbook.exercise import AnswerError, NotAttempted, Stopped
+from regbook.grading import grade as grade_module
 from regbook.grading import sandbox as sandbox_module
 from regbook.grading.grade import _Remote, _Run, grade, graded
 from regbook.grading.isolation import SandboxError, environment, level_for
@@ -627,12 +629,12 @@ def test_only_what_submissions_import_is_preloaded(code, module):
 
 @pytest.fixture
 def busy():
-    """Keep every processor busy, six times over.
+    """Keep every processor busy, ten times over.
 
     Each program has a session of its own, because Linux shares processors among sessions.
     """
     burn = [sys.executable, "-c", "while True: pass"]
-    number = 6 * len(os.sched_getaffinity(0))
+    number = 10 * len(os.sched_getaffinity(0))
     burning = [subprocess.Popen(burn, start_new_session=True) for _ in range(number)]
     while any(psutil.Process(process.pid).cpu_times().user < 0.1 for process in burning):
         time.sleep(0.05)
@@ -662,3 +664,25 @@ def test_waiting_for_a_processor_does_not_count(light, busy):
 def test_work_and_sleep_count_on_a_busy_machine_too(light, busy, source):
     with opened(light) as child, pytest.raises(Stopped, match="did not finish within 1 s"):
         child.request({**CELL, "source": source}, 1)
+
+
+KERAS = """
+import keras
+def build_regularized_model(n_inputs, n_hidden, n_classes, lam, lr):
+    l2 = keras.regularizers.l2(lam)
+    hidden = keras.layers.Dense(n_hidden, "relu", kernel_regularizer=l2)
+    output = keras.layers.Dense(n_classes, "softmax", kernel_regularizer=l2)
+    model = keras.Sequential([keras.Input((n_inputs,)), hidden, output])
+    model.compile(keras.optimizers.SGD(lr), "sparse_categorical_crossentropy")
+    return model
+"""
+
+
+def test_deserved_points_do_not_depend_on_the_load(full, busy, monkeypatch):
+    """A right answer in Keras computes for half a second, which takes several by the clock."""
+    monkeypatch.setattr(grade_module, "CALL_SECONDS", 1.5)
+    start = time.monotonic()
+    result = grade(book(KERAS), full, 3)
+    assert time.monotonic() - start > 1.5
+    assert result["problems"] == {}
+    assert points(result) == case.full("build_regularized_model")

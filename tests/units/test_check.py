@@ -3,8 +3,10 @@
 import functools
 import re
 import sys
+import time
 from decimal import Decimal
 from fractions import Fraction
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -746,3 +748,94 @@ def test_an_answer_in_a_list_is_followed_through_all_steps():
 
     load_chapter("07_l2_weight_decay").report(adamw_step)
     assert asked[-4:] == [1, 2, 3, 4]
+
+
+def test_call_that_does_not_end_is_stopped_with_a_sentence(monkeypatch):
+    monkeypatch.setattr(check_module, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(check_module, "LOOK_SECONDS", 0.1)
+    check, _ = open_chapter()
+
+    def sleeps(x, c):
+        time.sleep(60)
+
+    def loops(x, c):
+        while True:
+            pass
+
+    def swallows(x, c):
+        for _ in range(3):
+            try:
+                while True:
+                    pass
+            except BaseException:
+                continue
+
+    for function in (sleeps, loops):
+        function.__name__ = "scale"
+        rows = check(function).rows
+        assert "was stopped: it did not finish within 0.3 s: does a loop" in rows[0].outcome.hint
+        assert rows[1].outcome.received == "not run"
+    swallows.__name__ = "scale"
+    assert "returned nothing" in check(swallows).rows[0].outcome.hint
+    assert check(scale).points == 3
+
+
+def test_import_of_a_framework_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(check_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(check_module, "FRAMEWORKS", {"slow_framework": "SlowFramework"})
+    check, _ = open_chapter()
+
+    def imports(x, c):
+        sys.modules["slow_framework"] = sys
+        time.sleep(0.4)
+        return c * x
+
+    imports.__name__ = "scale"
+    assert check(imports).points == 3
+    assert (
+        capsys.readouterr().out == "Importing SlowFramework takes some seconds, the first time.\n"
+    )
+    check(imports)
+    assert capsys.readouterr().out == ""
+    del sys.modules["slow_framework"]
+
+
+def test_endless_recursion_is_named():
+    assert "calls itself, directly or through another" in first(endless).hint
+
+
+def test_old_function_behind_a_syntax_error_is_named(monkeypatch):
+    class Shell:
+        user_ns: ClassVar = {"In": ["def scale(x, c):\n    return c * x", "scale(1, 2)"]}
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
+    check, _ = open_chapter()
+    assert check(scale).points == 3
+    Shell.user_ns["In"] += ["%%time\ndef scale(x, c) oh", "def scaled(x", "check(scale)"]
+    assert check(scale).points == 3
+    Shell.user_ns["In"] += ["def scale(x, c):\n    return (c * x", "check(scale)"]
+    assert "The last cell that defines scale has a syntax error" in repr(check(scale))
+    Shell.user_ns["In"] += ["def scale(x, c):\n    return c * x", "check(scale)"]
+    assert check(scale).points == 3
+
+
+@pytest.mark.parametrize(
+    ("slug", "says"),
+    [
+        ("10", "No chapter '10' has exercises. Did you mean '10_dropout'?"),
+        ("10_droput", "Did you mean '10_dropout'?"),
+        ("L2", "The chapters are 01_data_splits, "),
+        (10, "Did you mean '10_dropout'?"),
+        ("", "The chapters are"),
+    ],
+)
+def test_wrong_chapter_gets_a_sentence(slug, says):
+    with pytest.raises(check_module.UnknownChapter) as caught:
+        exercises(slug)
+    assert says in str(caught.value)
+    assert caught.value._render_traceback_() == [str(caught.value)]
+
+
+def test_check_without_a_function_gets_a_sentence():
+    check, _ = open_chapter()
+    assert "without calling it: check(scale)" in repr(check())

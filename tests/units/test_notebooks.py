@@ -208,6 +208,22 @@ def test_work_never_overwrites(book, capsys):
         assert capsys.readouterr().out == f"kept work/{SLUG}.ipynb: it is yours\n"
 
 
+def test_newer_exercises_are_announced_and_never_copied_over(book, capsys):
+    main(["exercises"])
+    main(["work"])
+    mine = book / "work" / f"{SLUG}.ipynb"
+    before = mine.read_bytes()
+    assert (book / "work" / "progress").is_dir()
+    exercise = book / "chapters" / SLUG / "exercises.ipynb"
+    exercise.write_text(exercise.read_text().replace("YOUR CODE", "YOUR OWN CODE"))
+    capsys.readouterr()
+    main(["work"])
+    newer = f"chapters/{SLUG}/exercises.ipynb"
+    said = f"kept work/{SLUG}.ipynb: it is yours; a newer version is in {newer}\n"
+    assert capsys.readouterr().out == said
+    assert mine.read_bytes() == before
+
+
 def test_work_adds_only_what_is_new(book, capsys):
     main(["exercises"])
     main(["work"])
