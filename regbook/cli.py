@@ -65,12 +65,13 @@ def _parser():
 def _check(arguments):
     from regbook.exercise import Report
     from regbook.grading.grade import Delayed, grade
+    from regbook.grading.intake import alone
     from regbook.grading.isolation import level_for
     from regbook.grading.sandbox import Sandbox, modules_for
-    from regbook.grading.submission import Unreadable, gathered
+    from regbook.grading.submission import Unreadable
 
     try:
-        data = gathered(arguments.notebook)
+        data = alone(arguments.notebook).read()
     except Unreadable as error:
         print(f"{arguments.notebook}: {error}")
         return 1
@@ -93,8 +94,10 @@ def _check(arguments):
 
 
 def _conclude(results, out):
-    failed = sorted(name for name, result in results.items() if "chapters" not in result)
-    print(f"{len(results) - len(failed)} graded, {len(failed)} could not be graded.")
+    graded = {name for name, result in results.items() if "chapters" in result}
+    left_out = {name for name, result in results.items() if result.get("left_out")}
+    failed = sorted(results.keys() - graded - left_out)
+    print(f"{len(graded)} graded, {len(failed)} could not be graded.")
     for name in failed[:10]:
         print(f"  {name}: {results[name]['status']}")
     if len(failed) > 10:
@@ -125,9 +128,9 @@ def _merge(arguments):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
+    from regbook.grading.intake import UsageError
     from regbook.grading.isolation import SandboxError
     from regbook.grading.report import ReportError
-    from regbook.grading.submission import UsageError
 
     options = _parser().parse_args(arguments)
     try:

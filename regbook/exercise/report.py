@@ -7,8 +7,8 @@ from regbook.exercise.compare import Outcome
 
 NOT_ATTEMPTED = "not attempted"
 
-# JupyterLab knows no style of ours; the book and the feedback page have theirs. The colour-blind can
-# tell each pair of colours apart, and both can be read on the background of their theme.
+# JupyterLab knows no style of ours; the book and the feedback page have theirs. The colour-blind
+# can tell each pair of colours apart, and both can be read on the background of their theme.
 STYLE = "<style>{}</style>".format(
     "".join(
         f'[data-jp-theme-light="{light}"] .regbook-report .{mark} td:first-child '

@@ -4,7 +4,6 @@ A file is read when it is looked up, and again when it is graded: none stays in 
 """
 
 import contextlib
-import functools
 import os
 import queue
 import threading
@@ -15,11 +14,12 @@ from tqdm import tqdm
 
 from regbook.grading import report
 from regbook.grading.grade import Delayed, graded
+from regbook.grading.intake import LeftOut, handed_in
 from regbook.grading.isolation import LEVELS, level_for
 from regbook.grading.report import Result
 from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
 from regbook.grading.store import Store
-from regbook.grading.submission import Unreadable, gathered, handed_in
+from regbook.grading.submission import Unreadable
 
 
 class _Pool:
@@ -38,11 +38,11 @@ class _Pool:
             sandbox.stop()
 
 
-def _one(name, read, store, pool, alone=False):
+def _one(name, source, store, pool, alone=False):
     """Grade one submission and store its result. Raises Delayed: see `graded`."""
     sandbox = pool.free.get()
     try:
-        data = read()
+        data = source.read()
         result, storable = graded(data, sandbox, store.seed, pool.stopped, alone=alone)
     except Unreadable as error:  # since it was looked up
         return {"status": str(error)}
@@ -62,7 +62,7 @@ def _locally(todo, store, jobs, hidden, modules):
     try:
         list(threads.map(Sandbox.start, pool.all))  # a fault here is one error, not one per file
         futures = {
-            threads.submit(_one, name, read, store, pool): name for name, read in todo.items()
+            threads.submit(_one, name, source, store, pool): name for name, source in todo.items()
         }
         delayed = []
         for future in as_completed(futures):
@@ -78,22 +78,22 @@ def _locally(todo, store, jobs, hidden, modules):
         threads.shutdown()
 
 
-def _resumed(paths, folder, store):
+def _resumed(sources, store):
     """Look up each submission.
 
-    Return the results that need no grading, what reads the others, and the modules that these
-    import.
+    Return the results that need no grading, the others' sources, and the modules that these import.
     """
     results, todo, modules = {}, {}, set()
-    for name, path in paths.items():
-        read = functools.partial(gathered, path, folder)
+    for name, source in sources.items():
         try:
-            data = read()
+            data = source.read()
             known = store.load(data)
         except Unreadable as error:
             known = {"status": str(error)}
+            if isinstance(error, LeftOut):
+                known["left_out"] = True
         if known is None:
-            todo[name] = read
+            todo[name] = source
             modules.update(modules_for([data]))
         else:
             results[name] = known
@@ -113,7 +113,7 @@ def _collected(coming, todo, store, show):
             pass
     for name in todo.keys() - results.keys():  # finished while it was interrupted
         with contextlib.suppress(Unreadable):
-            known = store.load(todo[name]())
+            known = store.load(todo[name].read())
             results |= {name: known} if known else {}
     return results, False
 
@@ -132,14 +132,14 @@ def grade_folder(
     Raises UsageError and SandboxError before anything is graded.
     """
     folder, out = Path(folder), Path(out)
-    paths = handed_in(folder, out, shard)
+    sources = handed_in(folder, out, shard)
     level = ("fork" if trust else "bubblewrap") if dask else level_for(trust)
     store = Store(out, seed, level)
     if show:
         print(f"Seed {store.seed}; {LEVELS[level]}.")
-    results, todo, modules = _resumed(paths, folder, store)
+    results, todo, modules = _resumed(sources, store)
     if show and results:
-        print(f"{len(results)} of {len(paths)} need no grading: unchanged, or not readable.")
+        print(f"{len(results)} of {len(sources)} need no grading: unchanged, or not readable.")
     if dask:
         from regbook.grading.cluster import grade_on_cluster
 

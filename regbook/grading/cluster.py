@@ -11,14 +11,15 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from regbook.grading.grade import Delayed, graded
+from regbook.grading.intake import Source, UsageError
 from regbook.grading.isolation import SandboxError, level_for
 from regbook.grading.report import Result
 from regbook.grading.sandbox import Sandbox
 from regbook.grading.store import Store
-from regbook.grading.submission import Unreadable, UsageError
+from regbook.grading.submission import Unreadable
 
 CHUNK = 100  # submissions at most
 CHUNK_BYTES = 32 << 20  # after which a chunk takes no further submission
@@ -58,9 +59,9 @@ def grade_chunk(chunk: bytes, seed: int, trust: bool) -> bytes:
         return json.dumps({"error": str(error)}).encode()
 
 
-def _read(read):
+def _read(source):
     try:
-        return read()
+        return source.read()
     except Unreadable:  # since it was looked up: as good as empty
         return b""
 
@@ -68,9 +69,9 @@ def _read(read):
 def _chunks(todo, size):
     """Yield lists of names: `size` of them at most, and few enough for CHUNK_BYTES."""
     names, length = [], 0
-    for name, read in todo.items():
+    for name, source in todo.items():
         names.append(name)
-        length += len(_read(read))
+        length += len(_read(source))
         if len(names) == size or length > CHUNK_BYTES:
             yield names
             names, length = [], 0
@@ -135,9 +136,9 @@ def _connected(address):
 
 
 def grade_on_cluster(
-    address: str, todo: Mapping[str, Callable[[], bytes]], store: Store, trust: bool
+    address: str, todo: Mapping[str, Source], store: Store, trust: bool
 ) -> Iterator[tuple[str, Result]]:
-    """Yield (name, result) of the submissions `todo`, what reads them by name, as they come.
+    """Yield (name, result) of the submissions `todo`, by name, as they come.
 
     address: of the scheduler, such as "tcp://10.0.0.5:8786". store: keeps each result.
     Raises UsageError when the cluster cannot be reached, SandboxError when a worker has no sandbox.

@@ -74,6 +74,7 @@ class Result(TypedDict):
 
     status: str  # in words
     chapters: NotRequired[list[Marks]]
+    left_out: NotRequired[bool]  # whether nobody expects it to be graded
     problems: NotRequired[dict[str, str]]  # what went wrong, by the number of the code cell
 
 

@@ -24,8 +24,8 @@ from regbook import cli
 from regbook.grading import batch, cluster
 from regbook.grading.batch import grade_folder
 from regbook.grading.cluster import _chunks, _pack, _unpack, grade_chunk, grade_on_cluster
+from regbook.grading.intake import UsageError
 from regbook.grading.isolation import SandboxError
-from regbook.grading.submission import UsageError
 
 distributed = pytest.importorskip("distributed", reason='dask is not installed: "regbook[dask]"')
 SLOW = "import time\ntime.sleep(0.4)"
@@ -111,9 +111,16 @@ def test_nothing_of_a_submission_is_pickled():
         assert b"".join(map(bytes, frames)) == data
 
 
+class Held:
+    """A source whose bytes are there."""
+
+    def __init__(self, data):
+        self.read = lambda: data
+
+
 def test_chunks_are_limited_in_number_and_bytes(monkeypatch):
     monkeypatch.setattr(cluster, "CHUNK_BYTES", 100)
-    todo = {f"s{i}": (lambda i=i: bytes(60 if i < 4 else 1)) for i in range(9)}
+    todo = {f"s{i}": Held(bytes(60 if i < 4 else 1)) for i in range(9)}
     chunks = list(_chunks(todo, 3))
     assert [len(names) for names in chunks] == [2, 2, 3, 2]
     assert [name for names in chunks for name in names] == list(todo)

@@ -34,6 +34,7 @@ from regbook import cli
 from regbook.grading import batch
 from regbook.grading import grade as grade_module
 from regbook.grading.grade import grade
+from regbook.grading.intake import Source
 from regbook.grading.isolation import LEVELS, SandboxError
 
 HALVED = PENALTY.replace("lam *", "lam / 2 *")
@@ -367,14 +368,14 @@ def test_sandbox_that_cannot_start_is_one_error(tmp_path, light, monkeypatch, ca
 
 def test_file_that_vanishes_after_it_was_looked_up_is_told(tmp_path, light, monkeypatch):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
-    gathered = batch.gathered
+    read = Source.read
 
-    def once(path, below):
-        data = gathered(path, below)
-        path.unlink()
+    def once(source):
+        data = read(source)
+        source.path.unlink()
         return data
 
-    monkeypatch.setattr(batch, "gathered", once)
+    monkeypatch.setattr(Source, "read", once)
     assert graded(folder, out) == 1
     assert set(column(out, "status").values()) == {"not a regular file"}
     assert stored(out) == {}

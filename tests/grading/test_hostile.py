@@ -17,8 +17,9 @@ from hostile.broken_files import NORMAL
 
 from regbook.grading import grade as grading
 from regbook.grading.grade import grade
+from regbook.grading.intake import content
 from regbook.grading.sandbox import Sandbox
-from regbook.grading.submission import SIZE_LIMIT, Unreadable, content
+from regbook.grading.submission import SIZE_LIMIT, Unreadable
 
 SEED = 20_261_121
 TEXT_LIMIT = 2000  # characters of the longest text in a result

@@ -8,7 +8,7 @@ from grading_support import CONVERT, PENALTY, Light, hand_in, need_bubblewrap, p
 
 from regbook.grading import grade as grading
 from regbook.grading.grade import Delayed, grade, graded
-from regbook.grading.submission import gathered
+from regbook.grading.intake import alone, sources
 
 
 def notebook(*sources, **metadata):
@@ -91,8 +91,10 @@ def test_a_file_handed_in_beside_the_notebook_is_there(light, tmp_path):
     book = notebook(NUMPY, f"from my_answers import square_sum\n{USES_HELPER}", CONVERT)
     folder = hand_in(tmp_path / "class/anna", x=book)
     (folder / "my_answers.py").write_text("def square_sum(w): return (w**2).sum()\n")
-    assert points(grade(gathered(folder / "x.ipynb", tmp_path / "class"), light, 3)) == 7
-    assert points(grade(gathered(folder / "x.ipynb", folder), light, 3)) == 3
+    (notebook_of_anna,) = (s for s in sources(tmp_path / "class") if s.is_notebook)
+    assert points(grade(notebook_of_anna.read(), light, 3)) == 7
+    assert points(grade(alone(folder / "x.ipynb").read(), light, 3)) == 7
+    assert points(grade(notebook_of_anna.content(), light, 3)) == 3
 
 
 def test_a_notebook_of_a_newer_python_is_told_so(light):

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import socket
 import zipfile
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from regbook.exercise import Chapter, load_chapters
 from regbook.grading import submission
-from regbook.grading.submission import Unreadable, content, find, gathered, parse
+from regbook.grading.submission import Unreadable, parse
 
 
 def chapter(slug, *names):
@@ -48,98 +46,6 @@ def parsed(book):
     return parse(data, CHAPTERS)
 
 
-def touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-
-
-def names(folder, **options):
-    return [path.relative_to(folder).as_posix() for path in find(folder, **options)]
-
-
-def test_notebooks_are_found_at_any_depth_sorted(tmp_path):
-    touch(tmp_path, "b.ipynb", "a/deep/er/x.ipynb", "a/b.IPYNB", "c.Ipynb", ".hidden/h.ipynb")
-    touch(tmp_path, "notes.txt", "a/b.py", "ipynb", "x.ipynb.bak", "y.ipynb~")
-    touch(tmp_path, ".ipynb_checkpoints/b-checkpoint.ipynb", "a/.ipynb_checkpoints/x.ipynb")
-    found = [".hidden/h.ipynb", "a/b.IPYNB", "a/deep/er/x.ipynb", "b.ipynb", "c.Ipynb"]
-    assert names(tmp_path) == found
-
-
-def test_report_inside_the_submissions_is_left_out(tmp_path):
-    touch(tmp_path, "a.ipynb", "report/feedback/a.ipynb", "report2/b.ipynb")
-    assert names(tmp_path, leave_out=[tmp_path / "report"]) == ["a.ipynb", "report2/b.ipynb"]
-    (tmp_path / "link").symlink_to(tmp_path / "report")
-    away = os.path.relpath(tmp_path / "link")
-    assert names(tmp_path, leave_out=[away]) == ["a.ipynb", "report2/b.ipynb"]
-
-
-def test_links_are_listed_as_submissions_and_never_followed(tmp_path):
-    touch(tmp_path, "in/a.ipynb", "out/b.ipynb")
-    folder = tmp_path / "in"
-    (folder / "link.ipynb").symlink_to(tmp_path / "out/b.ipynb")
-    (folder / "dangling.ipynb").symlink_to("nowhere")
-    (folder / "loop.ipynb").symlink_to("loop.ipynb")
-    (folder / "outside").symlink_to(tmp_path / "out")
-    (folder / "up").symlink_to(folder)
-    links = ["dangling.ipynb", "link.ipynb", "loop.ipynb", "outside", "up"]
-    assert names(folder) == ["a.ipynb", *links]
-    for name in links:
-        with pytest.raises(Unreadable, match="a link: hand in the notebook or folder itself"):
-            content(folder / name)
-
-
-def test_folder_named_like_a_notebook_is_a_submission_that_cannot_be_read(tmp_path):
-    touch(tmp_path, "a.ipynb/b.ipynb")
-    assert names(tmp_path) == ["a.ipynb"]
-    with pytest.raises(Unreadable, match="a folder, not a file"):
-        content(tmp_path / "a.ipynb")
-
-
-def test_content_is_the_bytes_or_a_reason(tmp_path, monkeypatch):
-    path = tmp_path / "a.ipynb"
-    path.write_bytes(b"\x00\xff" * 4)
-    assert content(path) == b"\x00\xff" * 4
-    monkeypatch.setattr(submission, "SIZE_LIMIT", 1 << 20)
-    with path.open("ab") as file:
-        file.truncate(1 << 20)
-        assert len(content(path)) == 1 << 20
-        file.truncate(3 << 20)
-    with pytest.raises(Unreadable, match="too large: 3 MiB, at most 1 MiB are read; clear"):
-        content(path)
-    os.mkfifo(tmp_path / "pipe.ipynb")
-    with pytest.raises(Unreadable, match="not a regular file"):
-        content(tmp_path / "pipe.ipynb")
-    with pytest.raises(Unreadable, match="not a regular file"):
-        content(tmp_path / "gone.ipynb")
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(os.path.relpath(tmp_path / "s.ipynb"))
-        with pytest.raises(Unreadable, match="not a regular file"):
-            content(tmp_path / "s.ipynb")
-
-
-def test_files_beside_a_notebook_are_gathered_where_they_can_only_be_its_own(tmp_path):
-    book = json.dumps(notebook(SCALE)).encode()
-    for name in ("class.ipynb", "anna/x.ipynb", "ben/x.ipynb", "ben/y.ipynb", "chen/x.ipynb"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(book)
-    for name in ("helper.py", "anna/helper.py", "anna/data.csv", "ben/helper.py", "chen/large.npz"):
-        (tmp_path / name).write_bytes(b"x = 1\n")
-    (tmp_path / "anna/link").symlink_to(tmp_path / "helper.py")
-    (tmp_path / "anna/folder").mkdir()
-    os.truncate(tmp_path / "chen/large.npz", submission.BESIDE_LIMIT + 1)
-    found = {
-        path.relative_to(tmp_path).as_posix(): gathered(path, tmp_path) for path in find(tmp_path)
-    }
-    files = {name: list(parse(data, CHAPTERS).files) for name, data in found.items()}
-    assert files == {"anna/x.ipynb": ["data.csv", "helper.py"], "ben/x.ipynb": [],
-                     "ben/y.ipynb": [], "chen/x.ipynb": [], "class.ipynb": []}  # fmt: skip
-    assert parse(found["anna/x.ipynb"], CHAPTERS).files["helper.py"] == b"x = 1\n"
-    assert found["class.ipynb"] == book
-    assert gathered(tmp_path / "anna/x.ipynb", tmp_path) == found["anna/x.ipynb"]
-
-
 def zipped(**members):
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -161,17 +67,6 @@ def zipped(**members):
 def test_archive_that_calls_itself_a_notebook_is_refused(data, says):
     with pytest.raises(Unreadable, match=says):
         parse(data, CHAPTERS)
-
-
-def test_unreadable_file_says_why(tmp_path, monkeypatch):
-    touch(tmp_path, "a.ipynb")
-
-    def refused(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(type(tmp_path), "read_bytes", refused)
-    with pytest.raises(Unreadable, match="cannot be read: Permission denied"):
-        content(tmp_path / "a.ipynb")
 
 
 @pytest.mark.parametrize(
