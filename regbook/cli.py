@@ -102,7 +102,10 @@ def _conclude(results, out):
         print(f"  {name}: {results[name]['status']}")
     if len(failed) > 10:
         print(f"  and {len(failed) - 10} more")
-    print(f"The tables are in {out}, a feedback page for each submission in {out / 'feedback'}.")
+    print(
+        f"Open {out / 'index.html'} in a browser. The tables are in {out}, a feedback page for each "
+        f"submission in {out / 'feedback'}."
+    )
     return 1 if failed else 0
 
 

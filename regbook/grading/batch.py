@@ -16,7 +16,7 @@ from regbook.grading import report
 from regbook.grading.grade import Delayed, graded
 from regbook.grading.intake import LeftOut, handed_in
 from regbook.grading.isolation import LEVELS, level_for
-from regbook.grading.report import Result
+from regbook.grading.results import Result
 from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
 from regbook.grading.store import Store
 from regbook.grading.submission import Unreadable

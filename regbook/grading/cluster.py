@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from regbook.grading.grade import Delayed, graded
 from regbook.grading.intake import Source, UsageError
 from regbook.grading.isolation import SandboxError, level_for
-from regbook.grading.report import Result
+from regbook.grading.results import Result
 from regbook.grading.sandbox import Sandbox
 from regbook.grading.store import Store
 from regbook.grading.submission import Unreadable

@@ -13,7 +13,7 @@ import numpy as np
 from regbook.exercise import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
 from regbook.grading import wire
 from regbook.grading.isolation import SandboxError
-from regbook.grading.report import Marks, Result
+from regbook.grading.results import Marks, Result
 from regbook.grading.sandbox import OverLimit, Sandbox
 from regbook.grading.submission import Unreadable, parse
 

@@ -7,7 +7,9 @@ import secrets
 from pathlib import Path
 
 import regbook
-from regbook.grading.report import Result, feedback, feedback_path, write_whole
+from regbook.grading.pages import feedback, feedback_path
+from regbook.grading.report import write_whole
+from regbook.grading.results import Result
 
 
 def checks_version() -> str:

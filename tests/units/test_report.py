@@ -1,6 +1,8 @@
 """The tables and pages hold every submission, escaped, whole at every moment, always the same."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -12,6 +14,7 @@ import pytest
 
 from regbook.exercise import Outcome, Report, Row
 from regbook.grading import report as report_module
+from regbook.grading.pages import overview
 from regbook.grading.report import (
     ReportError,
     exercise_status,
@@ -232,3 +235,50 @@ def test_reports_that_do_not_fit_are_not_joined(tmp_path, text, sentence):
     with pytest.raises(ReportError, match=sentence):
         merge([whole, other], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
+
+
+def named(mistake="swapped", hint="You swapped <them>.", points=0):
+    return Row("is_one", "is <1>", Outcome(False, "1", "2", mistake, hint), points, 2, "more")
+
+
+def test_class_at_a_glance_counts_points_exercises_and_mistakes():
+    results = {
+        "a.ipynb": FULL, "b.ipynb": graded([row()], [row()]), "c.ipynb": graded([named()], []),
+        "d e<.ipynb": graded([named()], [row(), named("other", "Another.")]),
+        "e.ipynb": BROKEN, "f.py": {"status": "beside", "left_out": True},
+        "g.ipynb": graded([row()], chapter="10_dropout"),
+    }  # fmt: skip
+    page = overview(Path("out"), results)
+    assert "<p>5 submissions were graded, 1 could not be graded.</p>" in page
+    text = re.sub(r"<[^>]+>", "|", page)
+    assert "not a notebook: no valid JSON (x)" in text
+    assert "Chapter 07_l2_weight_decay" in text and "Chapter 10_dropout" in text
+    assert 'aria-label="Submissions by points: 0–9 %: 1, 30–39 %: 1, 100 %: 2"' in page
+    assert re.search(r"\|exercise0\|+4\|+2\|+1\.0\|+2\|", text)
+    assert re.search(r"\|exercise1\|+2\|+1\|+1\.3\|+2\|", text)
+    told = re.search(r"\|2\|+exercise0\|+You swapped &lt;them&gt;\.\|+c\.ipynb\|+, ", text)
+    assert told
+    assert '<a href="feedback/d%20e%3C.ipynb.html">d e&lt;.ipynb</a>' in page
+    assert "f.py" not in page
+
+
+def test_class_at_a_glance_needs_nothing_else_and_runs_its_own_script_only():
+    page = overview(Path("out"), {f"{SCRIPT}.ipynb": graded([named(hint=SCRIPT)])})
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in page
+    assert not re.search(r"https?://|src=|@import|url\(|onclick", page)
+    for tag in ("div", "table", "tr", "td", "th", "p", "a", "svg", "figure", "main", "html"):
+        assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+
+
+@pytest.mark.parametrize("number", [0, 1, 30, 3000])
+def test_class_at_a_glance_of_any_size(number, tmp_path):
+    results = {f"{i:04}.ipynb": graded([row(), named()], [row()]) for i in range(number)}
+    page = overview(tmp_path, results)
+    assert f"<p>{number} submissions were graded, 0 could not be graded.</p>" in page
+    assert page.count('href="feedback/') == 2 * number
+    assert ("<details>" in page) == (number > 20)
+    assert len(page) < 5000 + 1000 * number + 4000
+    write(tmp_path, results, seed=1, isolation="x")
+    assert (tmp_path / "index.html").read_text() == page
