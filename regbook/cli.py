@@ -103,8 +103,8 @@ def _conclude(results, out):
     if len(failed) > 10:
         print(f"  and {len(failed) - 10} more")
     print(
-        f"Open {out / 'index.html'} in a browser. The tables are in {out}, a feedback page for each "
-        f"submission in {out / 'feedback'}."
+        f"Open {out / 'index.html'} in a browser. The tables are in {out}, a feedback page for "
+        f"each submission in {out / 'feedback'}."
     )
     return 1 if failed else 0
 

@@ -320,7 +320,7 @@ def test_shards_merge_to_the_whole(tmp_path, light, capsys):
     assert tables(tmp_path / "joined") == tables(tmp_path / "whole")
     pages = [{p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.html")}
              for out in (tmp_path / "joined", tmp_path / "whole")]  # fmt: skip
-    assert pages[0] == pages[1] and len(pages[0]) == 9
+    assert pages[0] == pages[1] and len(pages[0]) == 10
     assert run("grade", folder, "--out", parts[0], "--shard", "1/3", "--seed", 9) in (0, 1)
     assert run("merge", *parts, "--out", tmp_path / "no") == 2
     assert "different settings" in capsys.readouterr().err
@@ -475,7 +475,10 @@ def test_command_of_a_shell_grades_the_solution(tmp_path):
     command = [sys.executable, "-m", "regbook", "grade", "in", "--out", "out", "--jobs", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "2 graded, 0 could not be graded.\nThe tables are in out" in done.stdout
+    assert (
+        "2 graded, 0 could not be graded.\nOpen out/index.html in a browser. The tables are in out"
+        in done.stdout
+    )
     assert column(tmp_path / "out", "points") == {"a.ipynb": str(MAX_POINTS), "b.ipynb": "4"}
     assert column(tmp_path / "out", "status") == {"a.ipynb": "graded", "b.ipynb": "graded"}
     help_text = subprocess.run([Path(sys.executable).with_name("regbook"), "grade", "--help"],
