@@ -131,6 +131,7 @@ def _merge(arguments):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
+    from regbook.grading.corrections import CorrectionError
     from regbook.grading.intake import UsageError
     from regbook.grading.isolation import SandboxError
     from regbook.grading.report import ReportError
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return {"check": _check, "grade": _grade, "merge": _merge}[options.command](options)
-    except (UsageError, ReportError, SandboxError) as error:
+    except (UsageError, ReportError, SandboxError, CorrectionError) as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:

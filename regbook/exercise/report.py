@@ -35,12 +35,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The checks of one exercise; Jupyter shows it as a table. No rows: not attempted."""
+    """The checks of one exercise; Jupyter shows it as a table. No rows: not attempted.
+
+    corrected: the points that a teacher gives instead, with a comment.
+    """
 
     exercise: str
     rows: list[Row]
     max_points: float
     hint: int = 1
+    corrected: float | None = None
+    comment: str = ""
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Report":
@@ -51,11 +56,15 @@ class Report:
     @property
     def points(self) -> float:
         """Points earned."""
-        return sum(row.points for row in self.rows)
+        return sum(row.points for row in self.rows) if self.corrected is None else self.corrected
 
     @property
     def status(self) -> str:
         """The result in one line."""
+        if self.corrected is not None:
+            said = f": {self.comment}" if self.comment else ""
+            points = f"{self.corrected:g} of {self.max_points} points"
+            return f"{points}, corrected by your teacher{said}"
         if not self.rows:
             return f"{NOT_ATTEMPTED} (0 of {self.max_points} points)"
         full = ", full marks" if self.points == self.max_points else ""
@@ -91,7 +100,7 @@ class Report:
 
         parts = [
             '<div class="regbook-report">',
-            f"<p><strong>{html.escape(self.exercise)}</strong>: {self.status}</p>",
+            f"<p><strong>{html.escape(self.exercise)}</strong>: {html.escape(self.status)}</p>",
         ]
         if self.rows:
             parts.append(STYLE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from regbook.grading import report
+from regbook.grading import corrections, report
 from regbook.grading.grade import Delayed, graded
 from regbook.grading.intake import LeftOut, handed_in
 from regbook.grading.isolation import LEVELS, level_for
@@ -137,6 +137,7 @@ def grade_folder(
     store = Store(out, seed, level)
     if show:
         print(f"Seed {store.seed}; {LEVELS[level]}.")
+    corrected = corrections.read(out)
     results, todo, modules = _resumed(sources, store)
     if show and results:
         print(f"{len(results)} of {len(sources)} need no grading: unchanged, or not readable.")
@@ -148,6 +149,10 @@ def grade_folder(
         hidden = [folder.resolve(), out.resolve()]
         coming = _locally(todo, store, jobs or os.cpu_count(), hidden, modules)
     more, complete = _collected(coming, todo, store, show)
-    results |= more
+    results, left = corrections.merged(results | more, corrected)
+    for sentence in left:
+        print(sentence)
+    for name in {name for name, _ in corrected} & results.keys():
+        store.tell(name, results[name])
     report.write(out, results, seed=store.seed, isolation=LEVELS[level])
     return results, complete

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from regbook.exercise import Report
+from regbook.grading import corrections
 from regbook.grading.pages import feedback, feedback_path, overview
-from regbook.grading.results import Result, exercise_status, percent
+from regbook.grading.results import Result, exercise_status, marked, percent
 
 SUMMARY = ("submission", "chapter", "points", "max_points", "percent", "status")
 SCORES = ("submission", "chapter", "exercise", "points", "max_points", "status")
@@ -39,11 +40,6 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-def _cell(text):
-    """Keep a spreadsheet from reading a submission's name as a formula."""
-    return f"'{text}" if str(text).startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
 def _table(header, rows):
     text = io.StringIO()
     # The writer quotes only what its own line end holds, so "\r" must be part of that.
@@ -60,7 +56,7 @@ def summary(results: Mapping[str, Result]) -> str:
             [marks["chapter"], marks["points"], marks["max_points"], percent(marks)]
             for marks in result.get("chapters", [])
         ]
-        rows += [[_cell(name), *values, result["status"]] for values in graded or [[""] * 4]]
+        rows += [[marked(name), *values, result["status"]] for values in graded or [[""] * 4]]
     return _table(SUMMARY, rows)
 
 
@@ -71,7 +67,7 @@ def scores(results: Mapping[str, Result]) -> str:
         for marks in result.get("chapters", []):
             for report in map(Report.from_dict, marks["exercises"]):
                 points = [report.points, report.max_points, exercise_status(report)]
-                rows.append([_cell(name), marks["chapter"], report.exercise, *points])
+                rows.append([marked(name), marks["chapter"], report.exercise, *points])
     return _table(SCORES, rows)
 
 
@@ -91,7 +87,7 @@ def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
     """Join reports, folders that `write` filled, into the report `out`; return the results.
 
     Raises ReportError when one is no report, when they were graded with different seeds or
-    isolation, or when they disagree about a submission.
+    isolation, or when they disagree about a submission. Corrections beside `out` are merged.
     """
     results: dict[str, Result] = {}
     settings = set()
@@ -109,6 +105,8 @@ def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
                 raise ReportError(f"the reports disagree about {name}: grade it again")
     if len(settings) > 1:
         raise ReportError(f"the reports were made with different settings: {sorted(settings)}")
+    results, left = corrections.merged(results, corrections.read(out))
+    print(*left, sep="\n", end="\n" * bool(left))
     for name, result in results.items():
         write_whole(feedback_path(out, name), feedback(name, result))
     ((seed, isolation),) = settings

@@ -25,6 +25,8 @@ class Result(TypedDict):
 
 def exercise_status(report: Report) -> str:
     """Return the state of one exercise in a few words."""
+    if report.corrected is not None:
+        return "corrected"
     passed = sum(row.outcome.passed for row in report.rows)
     if not report.rows:
         return "not attempted"
@@ -36,3 +38,13 @@ def exercise_status(report: Report) -> str:
 def percent(marks: Marks) -> str:
     """Return the share of the points in per cent; "" where there are none to earn."""
     return f"{100 * marks['points'] / marks['max_points']:.1f}" if marks["max_points"] else ""
+
+
+def marked(name: str) -> str:
+    """Return a submission's name for a table, so that no spreadsheet takes it for a formula."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+
+
+def unmarked(name: str) -> str:
+    """Return the name of a submission from a cell that `marked` wrote."""
+    return name[1:] if name.startswith("'") and marked(name[1:]) == name else name

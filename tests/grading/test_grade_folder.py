@@ -485,3 +485,32 @@ def test_command_of_a_shell_grades_the_solution(tmp_path):
                                capture_output=True, text=True, check=True).stdout  # fmt: skip
     assert "Exit status: 0 everything was graded" in help_text
     assert sorted(p.name for p in folder.iterdir()) == ["a.ipynb", "b.ipynb"]
+
+
+def test_corrections_survive_every_run(tmp_path, light, capsys):
+    folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(PENALTY)), tmp_path / "out"
+    assert graded(folder, out) == 0
+    corrected = "submission,exercise,points,comment\na.ipynb,l2_gradient_step,2,Seen on paper.\n"
+    (out / "corrections.csv").write_text(corrected)
+    for _ in range(2):
+        assert graded(folder, out) == 0
+        assert column(out, "points") == {"a.ipynb": "6", "b.ipynb": "4"}
+        assert "2 of 4 points, corrected by your teacher: Seen on paper." in page(out, "a")
+        assert "corrected" not in page(out, "b")
+        assert (out / "corrections.csv").read_text() == corrected
+    (out / "corrections.csv").write_text(corrected.replace("2,Seen", "two,Seen"))
+    assert graded(folder, out) == 2
+    assert "line 2: expected points, a number of 0 or more" in capsys.readouterr().err
+    assert column(out, "points") == {"a.ipynb": "6", "b.ipynb": "4"}
+    (tmp_path / "joined").mkdir()
+    (tmp_path / "joined/corrections.csv").write_text(corrected.replace("a.ipynb", "b.ipynb"))
+    assert run("merge", out, "--out", tmp_path / "joined") == 0
+    assert column(tmp_path / "joined", "points") == {"a.ipynb": "6", "b.ipynb": "6"}
+    (out / "corrections.csv").unlink()
+    assert graded(folder, out) == 0
+    assert column(out, "points") == {"a.ipynb": "4", "b.ipynb": "4"}
+    assert "corrected" not in page(out, "a")
+
+
+def page(out, name):
+    return (out / "feedback" / f"{name}.ipynb.html").read_text()
