@@ -43,7 +43,10 @@ forward = chapter.exercise(
         "changes its input": _centres_in_place,
         "unbiased": vary(_forward, correction=1),
         "epsilon outside": vary(_forward, divisor=lambda var, eps: np.sqrt(var) + eps),
-        "no epsilon": vary(_forward, eps=0.0),
+        "no epsilon": [
+            *(vary(_forward, eps=eps) for eps in (0.0, 1e-5, 1e-3)),
+            vary(_forward, divisor=lambda var, eps: np.sqrt(np.maximum(var, eps))),
+        ],
         "no root": vary(_forward, divisor=lambda var, eps: var + eps),
         "rows": vary(_forward, axis=1),
         "whole batch": vary(_forward, axis=None),
@@ -51,13 +54,15 @@ forward = chapter.exercise(
         "swapped": lambda x, gamma, beta, eps: _forward(x, beta, gamma, eps),
         "shift first": lambda x, gamma, beta, eps: _forward(x, gamma, gamma * beta, eps),
         "no mean": lambda x, gamma, beta, eps: gamma * x / _deviation(x.var(axis=0), eps) + beta,
-        "row kept": lambda x, *rest: x if len(x) == 1 else _forward(x, *rest),
+        "equal rows kept": lambda x, *rest: x if (x == x[0]).all() else _forward(x, *rest),
+        "size of gamma": vary(_forward, gamma=np.abs),
+        "rounded": lambda *given: _forward(*given).round(2),
     },
     hints={
         "changes its input": "Your function writes into x, so whoever called it has lost the batch. Make a new array: x - mean does, x -= mean does not.",
         "unbiased": "You divided by B - 1. The batch is normalized with the biased variance, which divides by B. (torch.var divides by B - 1 unless you pass correction=0.)",
         "epsilon outside": "You added eps to the standard deviation. It belongs to the variance, under the root.",
-        "no epsilon": "eps is missing: it is added to the variance, under the root.",
+        "no epsilon": "eps is not added, or not the one that you are given. It is added to the variance, under the root, however large the variance is.",
         "no root": "You divided by the variance. Divide by its square root.",
         "rows": "You took the statistics along each row: that is layer norm. Batch norm takes them down each column, over the rows of the batch.",
         "whole batch": "You took one mean and one variance for all units. Every column has its own.",
@@ -65,7 +70,9 @@ forward = chapter.exercise(
         "swapped": "gamma and beta have changed places: gamma multiplies, beta is added.",
         "shift first": "You added beta before multiplying by gamma: scale first, then shift.",
         "no mean": "The mean is not subtracted from x.",
-        "row kept": "You return a single row as it is. The definition gives beta, and needs no special case.",
+        "equal rows kept": "You return a batch of equal rows as it is. The definition gives beta, and needs no special case.",
+        "size of gamma": "You take gamma without its sign. A negative gamma turns the column around.",
+        "rounded": "Your y is rounded. Return it as it is.",
     },
 )
 
@@ -73,12 +80,13 @@ forward = chapter.exercise(
 @forward.check(
     points=2,
     hint="Compare with the definition line by line: mean, variance, x_hat, y.",
-    more="y = gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) + beta",
+    more="x.mean(axis=0) and x.var(axis=0) hold one number for each column. For a column [1, 3] with eps = 0, x_hat is [-1, 1]; gamma and beta come after that.",
     keeps_input=True,
 )
 def normalizes_every_column(ask, rng):
     """normalizes every column, then scales by gamma and shifts by beta"""
-    return ask(*_inputs(rng), EPS)
+    x, gamma, beta = _inputs(rng)
+    return ask(x, gamma * [1, -1, 1], beta, EPS)
 
 
 @forward.check(
@@ -94,7 +102,7 @@ def ignores_shift_and_scale(ask, rng):
 
 @forward.check(
     hint="The columns of y do not have the mean beta and the standard deviation |gamma|.",
-    more="x_hat has mean 0 and variance 1 in every column; y = gamma * x_hat + beta.",
+    more="x_hat has mean 0 and variance 1 in every column. Multiplying a column by gamma and adding beta changes both, in this order.",
 )
 def columns_get_beta_and_gamma(ask, rng):
     """gives every column the mean beta and the standard deviation |gamma|, when eps is tiny"""
@@ -104,12 +112,13 @@ def columns_get_beta_and_gamma(ask, rng):
 
 
 @forward.check(
-    hint="One row is its own mean, so x_hat is 0, whatever the row holds.",
-    more="With B = 1 the variance is 0; sqrt(0 + eps) is not 0. No special case is needed.",
+    hint="A row that fills the whole batch is its own mean, so x_hat is 0, whatever the row holds.",
+    more="The variance is 0 in such a batch, but sqrt(0 + eps) is not. No special case is needed.",
 )
 def one_row_gives_beta(ask, rng):
-    """returns beta for a batch of one row"""
-    return ask(*_inputs(rng, rows=1), EPS)
+    """returns beta for a batch that holds the same row twice"""
+    x, gamma, beta = _inputs(rng, rows=1)
+    return ask(np.tile(x, (2, 1)), gamma, beta, EPS)  # PyTorch refuses a single row in training
 
 
 # --- batchnorm_backward ----------------------------------------------------------------------
@@ -167,6 +176,7 @@ backward = chapter.exercise(
         "no mean path": vary(_backward, mean_path=False),
         "sums for means": vary(_backward, average=np.sum),
         "no gamma": vary(_backward, gamma=1.0),
+        "size of gamma": vary(_backward, gamma=np.abs),
         "not divided by s": vary(_backward, divided=False),
         "unbiased": vary(_backward, correction=1),
         "means": vary(_backward, total=np.mean),
@@ -181,6 +191,7 @@ backward = chapter.exercise(
         "no mean path": "The way through the variance is there, the way through the mean is missing: the term with dbeta.",
         "sums for means": "The two sums must be divided by B: mean and variance each contain a factor 1/B.",
         "no gamma": "gamma is missing in dx: the gradient passes through y = gamma * x_hat + beta first.",
+        "size of gamma": "You take gamma without its sign in dx. A negative gamma turns the gradient around.",
         "not divided by s": "The division by s = sqrt(var + eps) is missing in dx.",
         "unbiased": "Your variance divides by B - 1. The forward pass divides by B.",
         "means": "You took means over the batch. gamma and beta act on every row, so their gradients are sums; a mean in the loss is already part of dy.",
@@ -194,6 +205,7 @@ backward = chapter.exercise(
 def _gradients(ask, rng, rows=4, eps=EPS):
     """Ask for the gradients of a batch; return them and its x_hat."""
     x, gamma, _ = _inputs(rng, rows)
+    gamma = gamma * [1, -1, 1]
     dy = rng.normal(1, 1, size=x.shape)
     shapes = x.shape, gamma.shape, gamma.shape
     return *outputs(ask(dy, x, gamma, eps), *shapes), _forward(x, 1, 0, eps)
@@ -202,7 +214,7 @@ def _gradients(ask, rng, rows=4, eps=EPS):
 @backward.check(
     points=2,
     hint="x_j reaches every y_i of its column in three ways: directly, through the mean, and through the variance. Your dx does not equal the sum of the three.",
-    more="dx = gamma / (B * s) * (B * dy - dbeta - x_hat * dgamma), with s = sqrt(var + eps).",
+    more="Write s = sqrt(var + eps). The direct way gives gamma * dy / s; from dy subtract there its mean over the column, and x_hat times the mean of dy * x_hat.",
 )
 def equals_the_numeric_gradient(ask, rng):
     """returns the dx that centred differences give"""
@@ -211,7 +223,7 @@ def equals_the_numeric_gradient(ask, rng):
 
 @backward.check(
     hint="y = gamma * x_hat + beta, and each of gamma and beta acts on all rows of its column.",
-    more="dgamma = (dy * x_hat).sum(axis=0); dbeta = dy.sum(axis=0)",
+    more="The derivative of y by beta is 1, and by gamma it is x_hat. Multiply by dy, and add up over the rows.",
     keeps_input=True,
 )
 def sums_dgamma_and_dbeta(ask, rng):
@@ -222,7 +234,7 @@ def sums_dgamma_and_dbeta(ask, rng):
 
 @backward.check(
     hint="Adding a constant to a column of x changes no y, so the column of dx must sum to 0. Look at the way through the mean.",
-    more="The term -dbeta / B inside the bracket makes the sum zero.",
+    more="Subtract the mean of dy from dy: what is left sums to zero, and x_hat does so anyway.",
 )
 def sums_to_zero(ask, rng):
     """returns a dx whose columns sum to zero"""
@@ -231,7 +243,7 @@ def sums_to_zero(ask, rng):
 
 @backward.check(
     hint="Scaling a column of x changes no y when eps is tiny, so dx must have no part along x_hat. Look at the way through the variance.",
-    more="The term -x_hat * dgamma / B inside the bracket makes the product zero.",
+    more="Subtract x_hat times the mean of dy * x_hat, as one takes away the part of a vector along another.",
 )
 def has_no_part_along_x_hat(ask, rng):
     """returns a dx at right angles to x_hat, when eps is tiny"""
@@ -305,7 +317,7 @@ def _statistics(rng):
 
 @running_stats_update.check(
     hint="Keras: momentum is the weight of the old value; the variance is the biased one.",
-    more="new = momentum * old + (1 - momentum) * batch.var(axis=0), the mean alike.",
+    more="With momentum 0.75, an old mean of 0 and a batch mean of 2 give 0.5: a quarter of the new value comes in. The variance moves in the same way.",
     keeps_input=True,
 )
 def follows_keras(ask, rng):
@@ -315,7 +327,7 @@ def follows_keras(ask, rng):
 
 @running_stats_update.check(
     hint="PyTorch: momentum is the weight of the new value; the variance is the unbiased one.",
-    more="new = (1 - momentum) * old + momentum * batch.var(axis=0, ddof=1), the mean alike.",
+    more="With momentum 0.25, an old mean of 0 and a batch mean of 2 give 0.5. The option ddof=1 of np.var divides by B - 1.",
 )
 def follows_torch(ask, rng):
     """updates like PyTorch when the framework is "torch\""""
@@ -360,6 +372,7 @@ convert_momentum = chapter.exercise(
         "ratio": lambda m: (1 - m) / m,
         "negative": lambda m: m - 1,
         "default": lambda m: 0.1,
+        "rounded": [lambda m: np.round(1 - m, 2), lambda m: np.round(1 - m, 3)],
     },
     hints={
         "copied": "The number cannot be copied: in Keras it is the part of the old value that stays, in PyTorch the part of the new value that comes in.",
@@ -367,6 +380,7 @@ convert_momentum = chapter.exercise(
         "number of batches": "1 / (1 - m) is the number of batches that the average spans, not the weight of one.",
         "ratio": "That is the ratio of the two weights. One of them is asked.",
         "negative": "The sign: the weight of the new value is positive.",
+        "rounded": "Your result is rounded. Return it as it is.",
         "default": "That is PyTorch's default, whatever Keras used: it spans 10 batches, Keras's 0.99 spans 100. Convert the number that you get.",
     },
 )
@@ -374,16 +388,16 @@ convert_momentum = chapter.exercise(
 
 @convert_momentum.check(
     hint="Write both update rules down, with m for Keras and p for PyTorch, and compare what multiplies the new value.",
-    more="The new value has the weight 1 - m in Keras and p in PyTorch.",
+    more="In Keras the old value has the weight m, in PyTorch the new value has the weight p, and in both the two weights sum to 1.",
 )
 def gives_the_same_weights(ask, rng):
     """gives old and new value the same weights as in Keras"""
-    return ask(rng.uniform(0.75, 0.95))
+    return ask((rng.integers(750, 950) + 0.5) / 1000)  # a result of more than three digits
 
 
 @convert_momentum.check(
     hint="Keras's default 0.99 averages over about 100 batches. PyTorch's default, 0.1, does not.",
-    more="1 - 0.99",
+    more="A hundredth of the new value comes in with each batch.",
 )
 def converts_the_default(ask, rng):
     """converts Keras's default 0.99"""
@@ -392,11 +406,11 @@ def converts_the_default(ask, rng):
 
 @convert_momentum.check(
     hint="The two numbers are the two weights of one average, so the rule is its own inverse.",
-    more="Converting twice must lead back: 1 - (1 - m) = m.",
+    more="Converting twice must lead back, for a whole array too: 0.75 becomes 0.25, and 0.25 becomes 0.75.",
 )
 def is_its_own_inverse(ask, rng):
-    """leads back to the start when it is applied twice"""
-    return ask(*outputs(ask(rng.uniform(0.55, 0.95)), ()))
+    """leads back to the start when an array is converted twice"""
+    return ask(*outputs(ask(rng.uniform(0.55, 0.95, size=3)), 3))
 
 
 # --- fix_the_eval_bug ------------------------------------------------------------------------
@@ -502,7 +516,7 @@ def _results(ask, x, *rest):
 @fix_the_eval_bug.check(
     points=2,
     hint="With training=False the layer normalizes with the running statistics.",
-    more="y = gamma * (x - running_mean) / np.sqrt(running_var + eps) + beta",
+    more="The formula is that of training; only the mean and the variance in it are the running ones.",
 )
 def infers_with_running_statistics(ask, rng):
     """normalizes with the running statistics in inference"""
@@ -532,7 +546,7 @@ def rows_are_independent(ask, rng):
 @fix_the_eval_bug.check(
     points=2,
     hint="Training mode was right before the repair: batch statistics for y, and an update in the manner of Keras.",
-    more="running = momentum * running + (1 - momentum) * (mean or biased variance of the batch)",
+    more="Compare with the broken layer, line by line: each of its lines is right in training.",
     keeps_input=True,
 )
 def still_trains(ask, rng):

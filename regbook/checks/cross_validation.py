@@ -105,7 +105,7 @@ def _in_one_order(folds):
 @kfold_indices.check(
     points=2,
     hint="Put all folds together: each number from 0 to n - 1 must occur once.",
-    more="Shuffle once, then cut: np.array_split(np.random.default_rng(seed).permutation(n), k).",
+    more="Shuffle all row numbers once, with a generator made from the seed. Then cut them into k pieces, or deal them like cards.",
 )
 def deals_every_row_once(ask, rng):
     """puts each of the rows 0 to n - 1 into exactly one of k folds"""
@@ -127,11 +127,13 @@ def deals_every_row_once(ask, rng):
 
 @kfold_indices.check(
     hint="The sizes may differ by one at most: the remainder of n / k is dealt one row at a time.",
-    more="np.array_split does that, and so does order[fold::k].",
+    more="np.array_split makes such pieces, 5 + 5 + 4 + 4 of 18 rows; every k-th of the shuffled rows is such a fold too.",
 )
 def makes_equal_folds(ask, rng):
     """makes folds whose sizes differ by one at most"""
-    for n, k in ((10, 5), (19, 5), (int(rng.integers(30, 40)), 8)):
+    # Of 35 to 37 rows, 8 pieces of the size n / k, rounded up, down or to the nearest, leave a last
+    # one that is too small or too large.
+    for n, k in ((7, 7), (19, 5), (int(rng.integers(35, 38)), 8)):
         sizes = sorted(map(len, _folds(ask, n, k, 1)))
         shown = f"{n} rows in sizes that differ by 1 or less", f"sizes {sizes}"
         uneven, total = sizes[-1] - sizes[0] > 1, sum(sizes)
@@ -144,7 +146,7 @@ def makes_equal_folds(ask, rng):
 @kfold_indices.check(
     points=2,
     hint="Shuffle the rows before you cut them into folds.",
-    more="A table is often sorted. Use np.random.default_rng(seed).permutation(n).",
+    more="A table is often sorted. A generator of NumPy has the method permutation: in each block that you cut from it, rows of the whole table meet.",
 )
 def shuffles_the_rows(ask, rng):
     """deals at random: neighbours share a fold about as often as any two rows"""
@@ -176,8 +178,12 @@ def follows_the_seed(ask, rng):
 # --- out_of_sample_predictions ---------------------------------------------------------------
 
 
-def _out_of_sample(fit_predict, X, y, k, seed, *, deal=_kfold, train_on=_outside):
-    predictions = np.zeros(len(y))
+def _floats(y):
+    return np.zeros(len(y))
+
+
+def _out_of_sample(fit_predict, X, y, k, seed, *, deal=_kfold, train_on=_outside, empty=_floats):
+    predictions = empty(y)
     for test in deal(len(y), k, seed):
         train = train_on(len(y), test)
         predictions[test] = fit_predict(X[train], y[train], X[test])
@@ -202,7 +208,13 @@ out_of_sample_predictions = chapter.exercise(
         "unordered": _in_order_of_folds,
         "averaged": lambda f, X, y, *rest: 0 * y + _out_of_sample(f, X, y, *rest).mean(),
         "errors": lambda f, X, y, *rest: _out_of_sample(f, X, y, *rest) - y,
-        "unshuffled": vary(_out_of_sample, deal=_blocks),
+        "whole numbers": vary(_out_of_sample, empty=np.zeros_like),
+        "unshuffled": [
+            vary(_out_of_sample, deal=_blocks),
+            vary(
+                _out_of_sample, deal=lambda n, k, seed: np.array_split(np.roll(range(n), seed), k)
+            ),
+        ],
         "unseeded": vary(_out_of_sample, seed=None),
         "fixed": vary(_out_of_sample, seed=0),
     },
@@ -217,6 +229,7 @@ out_of_sample_predictions = chapter.exercise(
         "unordered": "The predictions stand in the order of the folds. Put them back: predictions[test] = ...",
         "averaged": "You averaged the predictions. Keep one per row.",
         "errors": "You return errors. Return the predictions; the score comes later.",
+        "whole numbers": "The decimals of the predictions are cut off: an array made like y holds whole numbers where y does. Make one of decimal numbers.",
         "unshuffled": "Your folds follow the order of the table. Shuffle the rows first.",
         "unseeded": "The same seed gives other folds at the second call. Make the generator from the seed.",
         "fixed": "Another seed gives the same folds: the argument seed has no effect.",
@@ -258,11 +271,12 @@ def _recorded(ask, table, k, seed=3):
 @out_of_sample_predictions.check(
     points=3,
     hint="In each turn: test = the rows of one fold, train = all other rows.",
-    more="predictions[test] = fit_predict(X[train], y[train], X[test]), once per fold.",
+    more="With a mask that is True for the rows of the fold, X[mask] are the test rows and X[~mask] the training rows.",
 )
 def predicts_unseen_rows(ask, rng):
     """trains on all rows outside a fold, predicts the rows of the fold, once per fold"""
-    n, k = 23, int(rng.integers(4, 6))
+    # 22 rows in 4 or 5 pieces of equal size, however rounded, leave a last one of another size.
+    n, k = 22, int(rng.integers(4, 6))
     _, calls = _recorded(ask, _table(rng, n), k)
     pairs = [(train, test) for train, test, _, _ in calls]
     times = np.bincount([row for _, test in pairs for row in test], minlength=n)
@@ -290,11 +304,12 @@ def predicts_unseen_rows(ask, rng):
 @out_of_sample_predictions.check(
     points=2,
     hint="Entry i of the result is the prediction for row i of X.",
-    more="Start with predictions = np.empty(len(y)) and write predictions[test] = ...",
+    more="Make an array of n decimal numbers before the loop, and write what a fold gets at the places of its rows.",
 )
 def keeps_the_order(ask, rng):
     """puts each prediction in the place of its row"""
-    table = _table(rng, 17)
+    X, _, rows = _table(rng, 17)
+    table = X, rng.integers(-2, 3, size=17), rows  # targets may be whole numbers, predictions not
     received, calls = _recorded(ask, table, 4)
     expected = np.full(17, np.nan)
     for _, test, _, predictions in calls:
@@ -306,13 +321,14 @@ def keeps_the_order(ask, rng):
         "unordered": np.concatenate([predictions for _, _, _, predictions in calls]),
         "averaged": np.full(17, expected.mean()),
         "errors": expected - table[1],
+        "whole numbers": np.trunc(expected),
     }
     return compare(received, expected, mistakes)
 
 
 @out_of_sample_predictions.check(
     hint="The folds come from a shuffle by a generator that is made from the seed.",
-    more="Use np.random.default_rng(seed).permutation(len(y)) to assign rows to folds.",
+    more="The folds of kfold_indices do: its shuffle depends on the seed alone.",
 )
 def shuffles_by_the_seed(ask, rng):
     """shuffles the rows by the seed: the same seed repeats the folds, another changes them"""
@@ -324,7 +340,7 @@ def shuffles_by_the_seed(ask, rng):
 
     outcome = follows_seed(draw, rng, fixed="fixed", unseeded="unseeded", seeds=2)
     mean = np.mean([_neighbours(folds, 60) for folds in deals])
-    if outcome.mistake == "fixed" and not 8 < mean < 30:
+    if outcome.mistake in ("", "fixed") and not 8 < mean < 30:
         mistakes = {"calls": len(deals[0]) != 3, "unshuffled": True}
         return judge(False, "about 19 of 59 neighbours together", f"{mean:.0f}", mistakes)
     return outcome
@@ -339,6 +355,14 @@ def _rms(parts):
 
 def _mean_rms(parts):
     return np.mean([_rms([part]) for part in parts])
+
+
+def _mean_absolute(parts):
+    return np.abs(np.concatenate(parts)).mean()
+
+
+def _mean_squares(parts):
+    return np.mean([(part**2).mean() for part in parts])
 
 
 def _inner(n, outer, folds):
@@ -379,7 +403,11 @@ nested_cv_score = chapter.exercise(
         "outer-test": vary(_nested, turns=lambda n, outer, folds: [(_outside(n, outer), outer)]),
         "leak": vary(_nested, turns=_leaking),
         "in-sample": vary(_nested, turns=lambda n, outer, folds: [(_outside(n, outer),) * 2]),
-        "inner-averaged": vary(_nested, criterion=_mean_rms),
+        "inner-averaged": [
+            vary(_nested, criterion=_mean_rms),
+            vary(_nested, criterion=_mean_squares),
+            vary(_nested, criterion=_mean_absolute),
+        ],
         "averaged": vary(_nested, total=_mean_rms),
         "mse": vary(_nested, total=lambda parts: _rms(parts) ** 2),
         "largest": vary(_nested, criterion=lambda parts: -_rms(parts)),
@@ -392,7 +420,7 @@ nested_cv_score = chapter.exercise(
         "outer-test": "Each outer fold chose its penalty by its own test rows. Choose on the other folds.",
         "leak": "The inner models were trained on the outer test rows as well. Take both the outer and the inner fold out of their training rows.",
         "in-sample": "A model was scored on rows that it was trained on.",
-        "inner-averaged": "You chose by the average of the inner per-fold scores. Gather the inner predictions and compute one RMSE: the folds have different sizes.",
+        "inner-averaged": "You chose by another number than the gathered RMSE, such as the average of the inner per-fold scores. Gather the inner predictions and compute one RMSE: the folds have different sizes.",
         "averaged": "You averaged the RMSE of the outer folds. Compute one RMSE over all rows.",
         "mse": "The root is missing: this is the MSE.",
         "largest": "You chose the penalty with the highest RMSE. Lower is better.",
@@ -421,20 +449,36 @@ def _task(rng):
 def _telling_task(*seed):
     """Draw a task in which the usual mistakes lead to other choices."""
     rng, mistakes = np.random.default_rng(seed), dict(nested_cv_score.mistakes)
+    criteria = (
+        _mean_rms, _mean_squares, _mean_absolute, lambda parts: -_rms(parts),
+        lambda parts: _rms(parts[:1]), lambda parts: max(_rms([part]) for part in parts),
+    )  # fmt: skip
     while True:
-        task = (_shrunk, *_task(rng))
-        _, right = _nested(*task)
-        # The first two and the last two differ: no fold may stand for another.
-        if right[0] != right[1] and right[-1] != right[-2]:
-            names = ("inner-averaged", "largest", "outer-test", "leak")
-            if not any((mistakes[name](*task)[1] == right).all() for name in names):
-                return task
+        task, inner = (_shrunk, *_task(rng)), []
+
+        def gathered(parts, inner=inner):
+            inner.append(parts)
+            return _rms(parts)
+
+        score, right = _nested(*task, criterion=gathered)
+        # The first two and the last two differ: no fold may stand for another. Two digits of the
+        # score are too few.
+        if right[0] == right[1] or right[-1] == right[-2]:
+            continue
+        if abs(score - round(score, 2)) < 0.002 * score:
+            continue
+        lams, others = task[3], [np.reshape([f(e) for e in inner], (4, -1)) for f in criteria]
+        choices = [lams[scores.argmin(axis=1)] for scores in others]
+        if any((choice == right).all() for choice in choices):
+            continue
+        if not any((mistakes[name](*task)[1] == right).all() for name in ("outer-test", "leak")):
+            return task
 
 
 @nested_cv_score.check(
     points=3,
     hint="For each outer fold: choose lam by the gathered RMSE over the other folds, train once on all of them, predict the outer fold. At the end one RMSE over all rows.",
-    more="Inner scores: for dev in inner, train on np.setdiff1d(train, dev), predict dev. chosen = lams[np.argmin(scores)]. Then fit_predict(X[train], y[train], X[outer], chosen).",
+    more="With the folds A, B, C and A outside: for each penalty, predict B from C and C from B, and take one RMSE of both. Then predict A from B and C, with the best penalty.",
 )
 def scores_the_whole_procedure(ask, rng):
     """gives the nested RMSE and the penalty that each outer fold chose"""
@@ -481,7 +525,7 @@ def is_plain_cross_validation_without_a_choice(ask, rng):
 
 
 def _cross_validate(
-    X, y, folds, w, lr, steps, *, fresh=True, scale_by="train", train_on="train", order=True,
+    X, y, folds, w, lr, steps, *, fresh="wb", scale_by="train", train_on="train", order=True,
     pooled=True, ddof=0, factor=2.0,
 ):  # fmt: skip
     start, b, everyone, gathered = w, 0.0, np.arange(len(y)), []
@@ -489,8 +533,7 @@ def _cross_validate(
         rows = {"train": _outside(len(y), test), "all": everyone}
         seen, train = rows.get(scale_by), rows[train_on]
         Z = X if seen is None else (X - X[seen].mean(axis=0)) / X[seen].std(axis=0, ddof=ddof)
-        if fresh:
-            w, b = start, 0.0
+        w, b = (start if "w" in fresh else w), (0.0 if "b" in fresh else b)
         for _ in range(steps):
             residual = Z[train] @ w + b - y[train]
             w = w - lr * factor * Z[train].T @ residual / len(train)
@@ -512,8 +555,8 @@ repair_cross_validation = chapter.exercise(
     _cross_validate,
     mistakes={
         "changes its input": _centres_in_place,
-        "broken": vary(_cross_validate, fresh=False, scale_by="all", order=False, pooled=False),
-        "keeps-training": vary(_cross_validate, fresh=False),
+        "broken": vary(_cross_validate, fresh="", scale_by="all", order=False, pooled=False),
+        "keeps-training": [vary(_cross_validate, fresh=reset) for reset in ("", "w", "b")],
         "scaler-all": vary(_cross_validate, scale_by="all"),
         "unordered": vary(_cross_validate, order=False),
         "averaged": vary(_cross_validate, pooled=False),
@@ -521,12 +564,12 @@ repair_cross_validation = chapter.exercise(
         "in-sample": vary(_cross_validate, train_on="all"),
         "unscaled": vary(_cross_validate, scale_by=None),
         "half-gradient": vary(_cross_validate, factor=1.0),
-        "scaler-and-training": vary(_cross_validate, scale_by="all", fresh=False),
+        "scaler-and-training": vary(_cross_validate, scale_by="all", fresh=""),
     },
     hints={
         "changes its input": "Your function writes into an array that it was given, so whoever called it has lost those values. Make a new one: X = X - mean does, X -= mean does not.",
         "broken": "All four mistakes are still there: this is the answer of the broken loop.",
-        "keeps-training": "Each turn continues with the weights of the turn before it, which has seen the test rows. Start every turn from w and a bias of 0.",
+        "keeps-training": "Each turn continues with the weights or the bias of the turn before it, which has seen the test rows. Start every turn from w and a bias of 0.",
         "scaler-all": "The scaler is fitted on all rows, the test fold included. Use the training rows of the turn.",
         "unordered": "The predictions stand in the order of the folds. Write predictions[test] = ...",
         "averaged": "You averaged the RMSE of the folds. Compute one RMSE over all predictions.",
@@ -544,13 +587,14 @@ def _loop_task(rng):
     X = rng.normal(size=(15, 3)) @ rng.normal(size=(3, 3)) + 2 * rng.normal(size=3)
     y = 2 * X[:, 0] - X[:, 1] + 3 + rng.normal(size=15)
     y[rng.integers(0, 15)] += 12  # an outlier: its fold has a far larger RMSE than the others
-    return X, y, np.split(rng.permutation(15), [6, 11]), rng.normal(size=3)
+    w = rng.normal(size=3)
+    return X, y / 20, np.split(rng.permutation(15), [6, 11]), w / 20  # two digits are too few
 
 
 @repair_cross_validation.check(
     points=3,
     hint="Compare with the broken loop: where are the scaler, w and b made, where do the predictions go, and what is averaged?",
-    more="Inside the loop: mean and sd of X[train]; w and b from the start; predictions[test] = ... After the loop: one RMSE over all rows.",
+    more="Ask of each line: does it see the test rows, does it remember the turn before? Then follow the prediction of one row to its place in the result.",
 )
 def repairs_all_four(ask, rng):
     """gives the out-of-sample predictions in order, and their RMSE"""
@@ -559,7 +603,7 @@ def repairs_all_four(ask, rng):
 
 @repair_cross_validation.check(
     hint="The score must be the RMSE between the returned predictions and y.",
-    more="np.sqrt(((predictions - y) ** 2).mean()), after the loop.",
+    more="Compute it once, after the loop: the root of the mean square of all n differences.",
     keeps_input=True,
 )
 def scores_what_it_returns(ask, rng):

@@ -39,21 +39,25 @@ forward = chapter.exercise(
         "changes its input": "Your function writes into x, so whoever called it has lost those values. Make a new array: x * mask does, x *= mask does not.",
         "mask upside down": "Your mask marks what is dropped. Return the opposite: 1 where an entry is kept.",
         "rate and keep swapped": "You keep the share `rate` and drop the rest. `rate` is the chance that an entry is dropped, as in Keras and PyTorch; 1 - rate is the chance that it is kept.",
+        "mask from the output": "Your mask is 0 where x itself is 0, as after a ReLU. Such an entry can be kept, too: return the mask that was drawn, not out != 0.",
         "scaled mask": "Your mask holds the scale as well. Here it says only who is kept: 0 or 1. Divide by 1 - rate in `out`.",
         "no rescaling": "You drop but do not rescale, so the mean shrinks by 1 - rate. Inverted dropout divides what is kept by 1 - rate.",
         "multiplied": "You multiplied by 1 - rate. That is what the first papers did in evaluation; inverted dropout divides, in training.",
         "divided by the rate": "You divided by rate. Divide by the chance to be kept, 1 - rate.",
+        "divided by the share kept": "You divided by the share of entries that happen to be kept in this call. Divide by the chance to be kept, 1 - rate, which no draw changes.",
         "scaled twice": "Scale only once: by 1 - rate, and not its square.",
         "rescaled, not dropped": "You rescale everything and drop nothing: multiply by the mask.",
         "one mask per batch": "All examples share one mask, so a unit is dropped for the whole batch. Draw one entry per example and unit.",
         "one draw per example": "A whole example is dropped or kept. Draw one entry per example and unit.",
         "fixed mask": "Your mask is the same in every call. A fixed mask is a smaller network, not dropout: draw it anew from `rng`.",
         "fixed count": "You drop the same number of entries every time. Each entry is decided by itself, so the number is binomial.",
+        "drawn with replacement": "Fewer entries are dropped than should be: if you draw which ones to drop, the same one can be drawn twice. Let each entry be decided by a draw of its own.",
         "own generator": "Equal generators must give equal masks. You draw from a source other than `rng`.",
         "active in evaluation": "You drop in evaluation too. With training=False the function returns x as it is.",
         "scaled in evaluation": "You scale in evaluation. Inverted dropout has done that in training already.",
         "scaled up in evaluation": "You scale in evaluation. Nothing is dropped there, so nothing needs a scale.",
         "empty mask": "In evaluation everything is kept: the mask is all 1.",
+        "coarse rate": "A small rate is not kept: your draw seems to know it in tenths or whole per cents only. Compare a number that is uniform between 0 and 1 with `rate`.",
     },
 )
 
@@ -67,43 +71,60 @@ def _forward(ask, x, rate, rng, *training):
 @forward.check(
     points=2,
     hint="About the share `rate` of the mask's entries must be 0, and all others 1.",
-    more="mask = rng.random(x.shape) >= rate",
+    more="A number that is uniform between 0 and 1 lies below 0.2 with the chance 0.2. rng.random(shape) draws as many as you need; a comparison gives one truth value for each.",
 )
 def drops_the_share_rate(ask, rng):
     """returns a mask of 0 and 1 with about the share `rate` of zeros"""
-    rate = rng.uniform(0.15, 0.3)
-    out, mask = _forward(ask, rng.normal(size=(50, 60)), rate, rng)
+    x, rate = rng.normal(size=(50, 60)), rng.uniform(0.15, 0.3)
+    x[::2] = 0  # as after a ReLU
+    out, mask = _forward(ask, x, rate, rng)
+
+    def near(zeros, rate, size):
+        return abs(zeros - rate) < 6 * np.sqrt(rate * (1 - rate) / size)
+
     zeros, width = (mask == 0).mean(), 6 * np.sqrt(rate * (1 - rate) / mask.size)
-    swapped = abs(zeros - (1 - rate)) < width
+    swapped = near(zeros, 1 - rate, mask.size)
     ones = np.unique(mask[mask != 0])
     binary = len(ones) == 1 and abs(ones[0] - 1) <= 1e-6
-    return judge(
-        binary and not swapped and abs(zeros - rate) < width,
-        f"zeros: {rate:.3f} within {width:.3f}, else 1",
-        f"zeros: {zeros:.3f}, largest entry {mask.max():.4g}",
-        {
-            "mask upside down": swapped and ((out == 0) == (mask == 1)).all(),
-            "rate and keep swapped": swapped,
-            "scaled mask": len(ones) == 1 and not binary,
-        },
-    )
+    if not binary or swapped or not near(zeros, rate, mask.size):
+        return judge(
+            False,
+            f"zeros: {rate:.3f} within {width:.3f}, else 1",
+            f"zeros: {zeros:.3f}, largest entry {mask.max():.4g}",
+            {
+                "mask from the output": near((mask[1::2] == 0).mean(), rate, mask[1::2].size)
+                and (mask[::2] == 0).all(),
+                "mask upside down": swapped and ((out == 0) == (mask == 1))[1::2].all(),
+                "rate and keep swapped": swapped,
+                "scaled mask": len(ones) == 1 and not binary,
+            },
+        )
+    # So small a rate, and so many entries, that 0, 0.01 and 0.1 are all too far away.
+    small = 0.003
+    _, mask = _forward(ask, np.ones((160, 100)), small, rng)
+    found = (mask == 0).mean()
+    shown = f"zeros: {small} within 0.0026", f"zeros: {found:.4f}"
+    coarse = found == 0 or near(found, 0.01, mask.size) or near(found, 0.1, mask.size)
+    return judge(near(found, small, mask.size), *shown, {"coarse rate": coarse})
 
 
 @forward.check(
     points=2,
     hint="In training `out` is x times the mask that you return, divided by 1 - rate.",
-    more="out = x * mask / (1 - rate)",
+    more="Kept with the chance 0.8, an entry must count 1 / 0.8 times. An array of 0 and 1 works as a factor.",
     keeps_input=True,
 )
 def rescales_what_is_kept(ask, rng):
     """multiplies by the mask and divides by the chance to be kept"""
-    x, rate = rng.normal(size=(8, 9)), rng.uniform(0.2, 0.4)
+    # 1 - rate lies between two shares that can be kept of 72 entries, and of a row of 9.
+    x, rate = rng.normal(size=(8, 9)), (rng.integers(15, 27) + 0.5) / 72
     out, mask = _forward(ask, x, rate, rng)
     kept = x * (mask != 0)
     mistakes = {
         "no rescaling": kept,
         "multiplied": kept * (1 - rate),
         "divided by the rate": kept / rate,
+        "divided by the share kept": kept / max((mask != 0).mean(), 0.01),
         "scaled twice": kept / (1 - rate) ** 2,
         "rescaled, not dropped": x / (1 - rate),
     }
@@ -118,7 +139,7 @@ def rescales_what_is_kept(ask, rng):
 def draws_every_entry_by_itself(ask, rng):
     """draws every entry of the mask by itself"""
     for shape, axes in (
-        ((30, 25), ("rows", "columns")),
+        ((60, 50), ("rows", "columns")),
         ((6, 20, 7), ("axis 0", "axis 1", "axis 2")),
     ):
         _, mask = _forward(ask, np.ones(shape), 0.5, rng)
@@ -126,11 +147,20 @@ def draws_every_entry_by_itself(ask, rng):
             if (np.ptp(mask, axis=axis) == 0).all():
                 mistake = "one draw per example" if axis else "one mask per batch"
                 raise Failed("no repetition", f"the same mask in all {name}", mistake)
+        zeros, width = (mask == 0).mean(), 3 / np.sqrt(mask.size)
+        if shape == (60, 50) and abs(zeros - 0.5) > width:
+            # Half as many draws as entries, with replacement, hit the share 1 - exp(-1/2) of them.
+            twice = abs(zeros - (1 - np.exp(-0.5))) < width
+            mistake = "drawn with replacement" if twice else ""
+            raise Failed(f"zeros: 0.5 within {width:.3f}", f"zeros: {zeros:.3f}", mistake)
     masks = np.array([_forward(ask, np.ones((5, 20)), 0.3, rng)[1] for _ in range(12)])
+    if (masks == masks[0]).all():
+        raise Failed("another mask in every call", "12 equal masks", "fixed mask")
     counts = masks.sum(axis=2)
-    fixed = np.ptp(counts) == 0 or np.ptp(counts.sum(axis=1)) == 0
-    mistakes = {"fixed mask": (masks == masks[0]).all(), "fixed count": True}
-    return judge(not fixed, "binomial counts", f"kept per row: {brief(counts[0])}", mistakes)
+    totals = counts.sum(axis=1)
+    fixed = np.ptp(counts) == 0 or np.ptp(totals) == 0
+    found = f"kept in 3 of 12 calls: {brief(totals[:3])[1:-15]}"
+    return judge(not fixed, "another number in every call", found, {"fixed count": True})
 
 
 @forward.check(
@@ -150,19 +180,21 @@ def follows_the_generator(ask, rng):
 @forward.check(
     points=2,
     hint="With training=False nothing is dropped and nothing is scaled.",
-    more="if not training: return x, np.ones(x.shape)",
+    more="Two values all the same: x as it came, and a mask that says that everything is kept. No random number is needed.",
 )
 def is_the_identity_in_evaluation(ask, rng):
     """returns x and a mask of ones when training is False"""
     x, rate = rng.normal(2, 1, size=(8, 9)), rng.uniform(0.3, 0.6)
+    x[:, 0] = 0
     out, mask = _forward(ask, x, rate, rng, False)
-    if (out == 0).any():
+    if (out[:, 1:] == 0).any():
         raise Failed(brief(x), brief(out), "active in evaluation")
     ones = np.ones(x.shape)
     mistakes = {
         "scaled in evaluation": (x * (1 - rate), ones),
         "scaled up in evaluation": (x / (1 - rate), ones),
         "empty mask": (x, 0 * ones),
+        "mask from the output": (x, x != 0),
     }
     return compare((out, mask), (x, ones), mistakes)
 
@@ -174,7 +206,9 @@ def is_the_identity_in_evaluation(ask, rng):
 def keeps_everything_at_rate_zero(ask, rng):
     """changes nothing at rate 0"""
     x = rng.normal(size=(6, 7))
-    return compare(_forward(ask, x, 0.0, rng), (x, np.ones(x.shape)))
+    x[:, 0] = 0
+    mistakes = {"mask from the output": (x, x != 0)}
+    return compare(_forward(ask, x, 0.0, rng), (x, np.ones(x.shape)), mistakes)
 
 
 # --- dropout_backward ------------------------------------------------------------------------
@@ -189,6 +223,7 @@ backward = chapter.exercise(
         "multiplied": lambda dy, mask, rate: dy * mask * (1 - rate),
         "divided by the rate": lambda dy, mask, rate: dy * mask / rate,
         "upside down": lambda dy, mask, rate: dy * (1 - mask) / (1 - rate),
+        "divided by the share kept": lambda dy, mask, rate: dy * mask / mask.mean(),
         "scaled twice": lambda dy, mask, rate: dy * mask / (1 - rate) ** 2,
     },
     hints={
@@ -198,6 +233,7 @@ backward = chapter.exercise(
         "multiplied": "You multiplied by 1 - rate. The derivative of mask / (1 - rate) * x is that same factor, not its inverse.",
         "divided by the rate": "You divided by rate. Divide by the chance to be kept, 1 - rate.",
         "upside down": "You let the gradient through where the unit was dropped. 1 in the mask means kept.",
+        "divided by the share kept": "You divided by the share that this mask keeps. The forward pass divided by the chance to be kept, 1 - rate.",
         "scaled twice": "Scale only once.",
     },
 )
@@ -206,14 +242,14 @@ backward = chapter.exercise(
 @backward.check(
     points=2,
     hint="out = x * mask / (1 - rate) is linear in x: the gradient meets the same factor.",
-    more="dx = dy * mask / (1 - rate)",
+    more="An entry that was kept had the derivative 1 / (1 - rate), one that was dropped the derivative 0. Multiply dy by the derivative.",
     keeps_input=True,
 )
 def meets_the_same_factor(ask, rng):
     """sends the gradient through the same mask and the same scale"""
-    dy, rate = rng.normal(size=(5, 6)), rng.uniform(0.2, 0.4)
-    mask = (rng.random((5, 6)) >= 0.4).astype(float)
-    mask[0, :2] = 0, 1  # at least one of each
+    # 1 - rate lies between two shares that can be kept of 30 entries.
+    dy, rate = rng.normal(size=(5, 6)), (rng.integers(6, 12) + 0.5) / 30
+    mask = rng.permutation([0.0] * 11 + [1.0] * 19).reshape(5, 6)
     return ask(dy, mask, rate)
 
 
@@ -257,11 +293,12 @@ scale = chapter.exercise(
 @scale.check(
     points=2,
     hint="What is kept must make up for what is dropped: chance to be kept times scale is 1.",
-    more="Return 1 / (1 - rate).",
+    more="Solve the equation for the scale. At rate 0.2 an entry is kept with the chance 0.8, and 0.8 times 1.25 is 1.",
 )
 def makes_up_for_what_is_dropped(ask, rng):
     """is the factor that keeps the expectation"""
-    return ask(rng.uniform(0.65, 0.75))
+    scale = rng.integers(290, 340) / 100 + 0.0045  # two digits would not be enough
+    return ask(1 - 1 / scale)
 
 
 @scale.check(
@@ -270,7 +307,7 @@ def makes_up_for_what_is_dropped(ask, rng):
 )
 def keeps_the_mean(ask, rng):
     """keeps the mean for an array of rates, 0 included"""
-    rates = np.array([0.0, 0.5, 0.75, *rng.uniform(size=3)])
+    rates = np.array([0.0, 0.5, 0.75, 0.96875, *rng.uniform(size=2)])
     (found,) = outputs(ask(rates), rates.shape)
     return (1 - rates) * found
 
@@ -300,12 +337,22 @@ def _loss(weights, x, y, mask=1.0):
     return -log_p[np.arange(len(y)), y].mean(), gradients
 
 
-def _descend(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, first=False):
+def _losses_by_mask(weights, x, y, masks):
+    """Return the mean cross-entropy under each of the masks, of shape (masks, rows, hidden)."""
+    w1, b1, w2, b2 = weights
+    log_p = log_softmax((np.maximum(x @ w1 + b1, 0) * masks) @ w2 + b2)
+    return -log_p[:, np.arange(len(y)), y].mean(axis=1)
+
+
+def _descend(
+    weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, first=False, momentum=0.0
+):
     """Return the losses of plain gradient descent: of the step, and both measured after it."""
-    losses = []
+    losses, slopes = [], [0, 0, 0, 0]
     for _ in range(epochs):
         loss, gradients = _loss(weights, x_train, y_train)
-        moved = [w - lr * g for w, g in zip(weights, gradients, strict=True)]
+        slopes = [momentum * s + g for s, g in zip(slopes, gradients, strict=True)]
+        moved = [w - lr * s for w, s in zip(weights, slopes, strict=True)]
         measured = weights if first else moved
         dev = _loss(measured, x_dev, y_dev)[0]
         losses.append((loss, _loss(measured, x_train, y_train)[0], dev))
@@ -319,6 +366,8 @@ loop = chapter.exercise(
     mistakes={
         "measured before the step": vary(_descend, first=True),
         "no step": vary(_descend, lr=0.0),
+        "gradients pile up": vary(_descend, momentum=1.0),
+        "momentum": vary(_descend, momentum=0.9),
     },
     hints={
         "changes its input": "Your function writes into the arrays of weights, so whoever called it has lost them. Make new ones: w = w - lr * slope does, w -= lr * slope does not.",
@@ -332,6 +381,13 @@ loop = chapter.exercise(
         "fixed mask": "Every step has the same mask. Draw a new one in every step.",
         "rate and keep swapped": "Your steps drop the share 1 - rate. Keras and PyTorch both take the drop rate.",
         "measured before the step": "You measure before the step. Measure the weights after it.",
+        "one mask per batch": "All rows share one mask in a step. Draw one entry per row and unit.",
+        "no rescaling": "Your step drops units but does not rescale those that are kept: divide them by 1 - rate.",
+        "one draw per row": "All units of a row are dropped or kept together. Draw one entry per row and unit.",
+        "fixed count": "You drop the same number of units in every row. Each entry is decided by itself, so the number is binomial.",
+        "gradient of another mask": "The gradient of your step does not belong to its loss. The units that the forward pass dropped must get no gradient in the same step, and those kept the factor 1 / (1 - rate).",
+        "gradients pile up": "Every step adds the gradients of all steps before: in PyTorch, call optimizer.zero_grad() in each.",
+        "momentum": "Your optimizer has a momentum of 0.9. Plain gradient descent has none.",
         "no step": "The weights do not move: is a step taken in every epoch?",
     },
 )
@@ -375,13 +431,13 @@ def measures_in_evaluation_mode(ask, rng):
 @loop.check(
     points=2,
     hint="Every step must drop units, with a new mask each time.",
-    more="PyTorch: call model.train() at the start of every epoch, because model.eval() at its end stays in force.",
+    more="PyTorch: call model.train() at the start of every epoch, because model.eval() at its end stays in force. By hand: one draw per row and unit, and the same mask in the forward and in the backward pass of a step.",
 )
 def drops_in_every_step(ask, rng):
     """takes every step with dropout on, with a new mask and the right rate"""
     case, epochs, rate = _case(rng), 40, 0.125
     weights, x, y, _, _ = case
-    step, _, _ = _losses(ask, case, rate, 0.0, epochs)
+    step, *_ = _losses(ask, case, rate, 0.0, epochs)
 
     off = np.isclose(step, _loss(weights, x, y)[0], rtol=1e-5, atol=1e-6)
     modes = {
@@ -391,22 +447,72 @@ def drops_in_every_step(ask, rng):
     }
     if any(modes.values()):
         return judge(False, "another loss for another mask", f"losses {brief(step)}", modes)
+    _follow_the_masks(ask, rng)
 
-    def typical(rate, count=200):
-        """Return the mean loss, and whether the answer's is near it.
+    def typical(rate):
+        """Return the mean loss under 200 masks, and whether the answer's is near it.
 
         The mean of 40 losses varies by spread / sqrt(40), the reference of 200 by less than half.
         """
-        masks = rng.random((count, len(x), 8)) >= rate
-        losses = [_loss(weights, x, y, mask / (1 - rate))[0] for mask in masks]
-        near = abs(step.mean() - np.mean(losses)) < 8 * np.std(losses) / np.sqrt(epochs)
-        return np.mean(losses), near
+        masks = rng.random((200, len(x), 8)) >= rate
+        losses = _losses_by_mask(weights, x, y, masks / (1 - rate))
+        near = abs(step.mean() - losses.mean()) < 8 * losses.std() / np.sqrt(epochs)
+        return losses.mean(), near
 
     mean, near = typical(rate)
+    shown = f"losses around {mean:.3f}", f"losses {brief(step)}"
     passed = near and off.mean() < 0.5
     swapped = not passed and typical(1 - rate)[1]
-    shown = f"losses around {mean:.3f}", f"losses {brief(step)}"
     return judge(passed, *shown, {"rate and keep swapped": swapped})
+
+
+def _follow_the_masks(ask, rng):
+    """Raise Failed unless each step has a draw for every entry, and takes the gradient of its mask.
+
+    With two rows and four hidden units there are 256 masks: the loss of the step tells which one
+    was drawn, and that one tells where the weights must be after it.
+    """
+    rate, lr, epochs = 0.5, 0.05, 8
+    weights = [
+        rng.normal(scale=0.3, size=(3, 4)),
+        rng.uniform(3, 4, size=4),  # every unit stays active
+        rng.normal(size=(4, 3)),
+        rng.normal(size=3),
+    ]
+    x, dev, y_dev = (
+        rng.uniform(-1, 1, size=(2, 3)),
+        rng.normal(size=(5, 3)),
+        rng.integers(0, 3, size=5),
+    )
+    # The wrong labels, so that there is a slope.
+    y = (np.maximum(x @ weights[0] + weights[1], 0) @ weights[2] + weights[3]).argmin(axis=1)
+    step, train, after = _losses(ask, (weights, x, y, dev, y_dev), rate, lr, epochs)
+    masks, drawn = np.array(list(np.ndindex((2,) * 8))).reshape(256, 2, 4), []
+    for found in zip(step, train, after, strict=True):
+        near = abs(_losses_by_mask(weights, x, y, masks / (1 - rate)) - found[0])
+        for i in near.argsort()[:3]:  # two masks can have the same loss
+            loss, gradients = _loss(weights, x, y, masks[i] / (1 - rate))
+            moved = [w - lr * g for w, g in zip(weights, gradients, strict=True)]
+            right = loss, _loss(moved, x, y)[0], _loss(moved, dev, y_dev)[0]
+            if np.allclose(found, right, rtol=1e-3, atol=1e-5):
+                break
+        else:
+            unscaled = abs(_losses_by_mask(weights, x, y, masks) - found[0]).min() < 1e-5
+            mistake = (
+                "no rescaling" if unscaled and near.min() > 1e-5 else "gradient of another mask"
+            )
+            raise Failed(f"step, train, dev: {brief(right)}", brief(found), mistake)
+        weights = moved
+        drawn.append(masks[i])
+    kept = np.sum(drawn, axis=2)
+    wrong = {
+        "one draw per row": np.isin(kept, (0, 4)).all(),
+        "one mask per batch": all((mask[0] == mask[1]).all() for mask in drawn),
+        "fixed count": np.ptp(kept) == 0,
+    }
+    for mistake, fits in wrong.items():
+        if fits:
+            raise Failed("a draw for every row and unit", f"kept: {brief(kept)}", mistake)
 
 
 @loop.check(

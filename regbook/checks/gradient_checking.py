@@ -67,6 +67,13 @@ numeric_gradient = chapter.exercise(
         "not restored": [vary(_in_place, last=-1), vary(_in_place, last=1)],
         "own step": vary(_numeric, eps=1e-5),
         "zeros": lambda f, theta, eps: np.zeros(theta.shape),
+        "absolute": lambda f, theta, eps: np.abs(_numeric(f, theta, eps)),
+        "no negatives": lambda f, theta, eps: np.maximum(_numeric(f, theta, eps), 0),
+        "rounded": [
+            lambda f, theta, eps: np.round(_numeric(f, theta, eps), 2),
+            lambda f, theta, eps: np.round(_numeric(f, theta, eps), 3),
+        ],
+        "float32": vary(_in_place, dtype=np.float32),
         "flat": lambda f, theta, eps: _numeric(f, theta, eps).ravel(),
         "call shape": lambda f, t, eps: _numeric(f, t.ravel(), eps).reshape(t.shape),
         "integer steps": [  # dtype=None keeps theta's own
@@ -83,9 +90,13 @@ numeric_gradient = chapter.exercise(
         "not divided": "You did not divide by the distance, 2 * eps.",
         "sign": "The sign is wrong: subtract f(below) from f(above).",
         "all at once": "You moved all entries at once. Move one, and leave the others where they are.",
-        "not restored": "You did not put the entry back before you moved the next one, so f was called with more than one entry off theta.",
+        "not restored": "f was called with more than one entry off theta. Put an entry back, in its own place, before you move the next one.",
         "own step": "You used a step of your own. Use eps.",
         "zeros": "Your gradient is zero everywhere: do both calls of f get the same array, or is the quotient not stored?",
+        "absolute": "Your gradient is never negative. Leave the difference as it is: no absolute values.",
+        "no negatives": "Your gradient is 0 where it should be negative: f may fall when an entry grows.",
+        "rounded": "You rounded. A gradient may be small as a whole: return all digits.",
+        "float32": "A small step is lost in float32, which holds 7 digits. Work in float64.",
         "flat": "Your gradient is flat. Give it the shape of theta: reshape(theta.shape).",
         "call shape": "f takes an array of the shape of theta: a flat vector is another argument.",
         "integer steps": "theta holds integers, and an array of integers rounds a small step towards zero. Convert to float first.",
@@ -94,14 +105,18 @@ numeric_gradient = chapter.exercise(
 )
 
 
-def _function(rng, shape):
-    """Draw a function that ties all entries together and has a third derivative."""
+def _function(rng, shape, scale=1.0):
+    """Draw a function that ties all entries together and has a third derivative.
+
+    It falls when the first entry grows, for every theta that the checks use.
+    """
     a, b = rng.uniform(0.5, 1.5, size=(2, *shape))
     c = rng.uniform(0.5, 1)
 
     def f(theta):
         theta = np.asarray(theta, dtype=float)
-        return float((a * theta**3).sum() + c * (b * theta).sum() ** 2)
+        ties = c * (b * theta).sum() ** 2
+        return scale * float((a * theta**3).sum() + ties - 100 * theta.flat[0])
 
     return f
 
@@ -109,11 +124,12 @@ def _function(rng, shape):
 @numeric_gradient.check(
     points=3,
     hint="For each entry, call f twice: once with eps added to it, once with eps subtracted.",
-    more="gradient[index] = (f(above) - f(below)) / (2 * eps), with all other entries as they were.",
+    more="One entry, f = t**3, t = 2 and eps = 1: f is 27 above and 1 below, and 26 / 2 = 13.",
 )
 def divides_by_twice_the_step(ask, rng):
     """is (f(theta + eps) - f(theta - eps)) / (2 eps) for each entry, also for a large step"""
-    return ask(_function(rng, (5,)), rng.uniform(1, 2, size=5), rng.uniform(0.3, 0.5))
+    theta = rng.permutation([-1, -1, 1, 1, 1]) * rng.uniform(1, 2, size=5)
+    return ask(_function(rng, (5,), scale=0.003), theta, rng.uniform(0.3, 0.5))
 
 
 @numeric_gradient.check(
@@ -130,12 +146,12 @@ def keeps_the_shape(ask, rng):
 
 
 @numeric_gradient.check(
-    hint="An integer array cannot hold a small step: 1 + 0.25 becomes 1 in it.",
+    hint="An integer array cannot hold a small step: 1 + 1e-6 becomes 1 in it.",
     more="Work on theta.astype(float), and let the gradient be an array of floats.",
 )
 def takes_integers(ask, rng):
-    """works for integer parameters"""
-    return ask(_function(rng, (4,)), rng.integers(1, 5, size=4), 0.25)
+    """works for integer parameters, and for a small step"""
+    return ask(_function(rng, (4,)), rng.permutation([-2, 0, 1, 4]), 1e-6)
 
 
 @numeric_gradient.check(
@@ -219,8 +235,11 @@ relative_difference = chapter.exercise(
         "one zero is enough": lambda a, b: _relative(a, b) if np.any(a) and np.any(b) else 0.0,
         "one at zero": vary(_relative, zero=1.0),
         "padded": [
-            *map(_padded, (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)),
+            *map(_padded, (1e-16, 1e-15, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)),
             lambda a, b: _relative(a, b) if _norm(a) + _norm(b) > 1e-7 else 0.0,
+        ],
+        "rounded": [
+            lambda a, b, digits=digits: np.round(_relative(a, b), digits) for digits in (2, 3, 4)
         ],
     },
     hints={
@@ -240,6 +259,7 @@ relative_difference = chapter.exercise(
         "one zero is enough": "You return 0 when one of the two is zero. That hides a backward pass that returns zeros.",
         "one at zero": "Two zero gradients agree completely: return 0.",
         "padded": "You add a small number to the denominator, or take tiny gradients for zero: both hide a bug in them. Only a total of exactly 0 needs care.",
+        "rounded": "You rounded. Differences of 1e-7 and of 1e-3 mean different things here: return all digits.",
     },
 )
 
@@ -247,13 +267,16 @@ relative_difference = chapter.exercise(
 @relative_difference.check(
     points=2,
     hint="One norm above the line, the sum of two norms below it.",
-    more="np.linalg.norm(a - b) / (np.linalg.norm(a) + np.linalg.norm(b))",
+    more="[3, 4] and [6, 8] have the norms 5 and 10, their difference has 5, and 5 / 15 = 1/3. np.linalg.norm takes any array.",
 )
 def divides_the_norms(ask, rng):
     """is the norm of a - b divided by the sum of the norms of a and b"""
-    a = rng.normal(size=(3, 4))
-    b = 2 * a + rng.normal(size=(3, 4))
-    return {"two matrices": ask(a, b), "exchanged": ask(b, a)}
+    a = rng.normal(size=(3, 4)) * [[0.1], [1.0], [3.0]]  # rows that agree less, and better
+    b = 2 * a + rng.normal(size=(3, 4)) * [[1.0], [1.0], [2.0]]
+    a[0, 0] = 0.0
+    close = rng.normal(size=(3, 4))
+    close = b + 0.00247 * _norm(b) / _norm(close) * close  # the answer is about 0.001235
+    return {"two matrices": ask(a, b), "two that almost agree": ask(b, close)}
 
 
 @relative_difference.check(
@@ -284,9 +307,9 @@ def is_one_for_a_zero_and_something(ask, rng):
     more="Add nothing to the denominator, and compare the total with 0, not with a small number.",
 )
 def ignores_the_scale(ask, rng):
-    """does not change when both gradients are multiplied by 1e-9"""
-    a, b = rng.normal(size=(2, 5))
-    return ask(1e-9 * a, 1e-9 * b)
+    """does not change when both gradients are multiplied by 1e-15"""
+    a, b = rng.normal(size=(2, 2, 3, 1))
+    return ask(1e-15 * a, 1e-15 * b)
 
 
 # --- autograd_gradients ----------------------------------------------------------------------
@@ -359,7 +382,7 @@ autograd_gradients = chapter.exercise(
         "tanh on the logits": "You apply tanh to the last layer too. It has no activation.",
         "no activation": "The hidden layers need tanh.",
         "sign": "The sign is turned: return the gradient, not the descent direction.",
-        "float32": "The values are right to the precision of float32 only. Convert parameters and inputs to float64 before you compute.",
+        "float32": "The values are right to the precision of float32 only. Convert parameters and inputs to float64 before you compute, and add no small number inside a logarithm.",
     },
 )
 
@@ -370,7 +393,8 @@ def _deep(rng, sizes):
     for n_in, n_out in itertools.pairwise(sizes):
         theta += [rng.normal(scale=n_in**-0.5, size=(n_in, n_out)), rng.normal(size=n_out)]
     x, y = rng.normal(size=(7, sizes[0])), rng.permutation(np.arange(7) % sizes[-1])
-    return [np.float32(t) for t in theta], np.float32(x), y, float(rng.uniform(0.1, 0.3))
+    lam = float(np.float32(rng.uniform(0.1, 0.3))) * (1 + 3e-8)  # not a number of float32
+    return [np.float32(t) for t in theta], np.float32(x), y, lam
 
 
 @autograd_gradients.check(
@@ -395,7 +419,7 @@ def works_for_any_depth(ask, rng):
 @autograd_gradients.check(
     points=2,
     hint="Some step still computes in float32: nine digits need float64 from the start.",
-    more="PyTorch: torch.tensor(t).double(). Keras: tf.Variable(np.float64(t)), and a loss function, or a loss object with dtype='float64'.",
+    more="Every tensor must be of float64, lam included. PyTorch: .double(). Keras: np.float64 before tf.Variable, and a loss function, or a loss object with dtype='float64'.",
 )
 def computes_in_float64(ask, rng):
     """is accurate to nine digits, as a reference for gradient checking must be"""
@@ -511,6 +535,8 @@ class _Case:
             raise AnswerError(
                 "Return two values: the name of the line, a text, and the dict of gradients."
             )
+        if received[0] not in BUGS and received[0].lower() in BUGS:
+            raise AnswerError(f"Return the name in small letters: {received[0].lower()!r}.")
         return received
 
 
@@ -520,7 +546,10 @@ def _cases(seed, small=False):
     rng = np.random.default_rng(seed)
     bugs, least = [("dz1", _small_bug)], 1e-4
     if not small:
-        bugs, least = [(line, BUGS[line][rng.integers(len(BUGS[line]))]) for line in BUGS], 3e-2
+        drawn = {line: of_line[rng.integers(len(of_line))] for line, of_line in BUGS.items()}
+        turned = ("db1", "db2")[rng.integers(2)]
+        drawn[turned] = BUGS[turned][-1]  # with turned signs its norm is right
+        bugs, least = list(drawn.items()), 3e-2
     while True:
         theta = {
             "w1": rng.normal(size=(3, 2)),
@@ -596,7 +625,7 @@ find_the_bug = chapter.exercise(
         "dz swapped": "You have dz1 and dz2 the wrong way round. dz2 comes first in the backward pass: everything depends on it.",
         "never upstream of both": "All four gradients wrong means dz2: the second layer's gradients do not depend on dz1.",
         "always the output": "When only the first layer's gradients are wrong, dz2 is right: the second layer is made from it too.",
-        "too strict": "You name dz2 every time, as if all four gradients were wrong. Look at them one by one, with a step and a threshold that are well above the rounding error.",
+        "too strict": "You name dz2 every time, as if all four gradients were wrong. Look at them one by one, with a step near 1e-5 (a tiny one drowns in rounding errors, a large one is inexact) and a threshold near 1e-6.",
         "threshold upside down": "You accuse the gradients whose difference is small. Small is good.",
         "name of the gradient": "Return the name of the line, with its d: 'dw1', not 'w1'.",
         "too lax": "Your threshold lets a difference of 5e-4 pass. About 1e-7 is right; 1e-3 is a bug, not a limit.",
@@ -610,7 +639,7 @@ find_the_bug = chapter.exercise(
 @find_the_bug.check(
     points=4,
     hint="Check the four gradients one by one. Which of them are wrong tells which line is.",
-    more="One wrong: its own line. w1 and b1 wrong: dz1. All four wrong: dz2.",
+    more="Which gradients are made from dz1, and which from dz2? If just these are wrong, that line is. If only one is wrong, its own line is.",
 )
 def names_the_wrong_line(ask, rng):
     """names the wrong line, for one bug in each of the six lines"""

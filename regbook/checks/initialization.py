@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, vary
+from regbook.exercise import AnswerError, Chapter, Failed, brief, compare, judge, outputs, vary
 
 chapter = Chapter("05_initialization")
 
@@ -43,7 +43,7 @@ he_std = chapter.exercise(
 @he_std.check(
     points=2,
     hint="The variance of He initialization is 2 / fan_in; the standard deviation is its root.",
-    more="Write np.sqrt(2 / fan_in).",
+    more="For fan_in = 50 the variance is 2 / 50 = 0.04, and the answer is its root, 0.2.",
 )
 def is_the_root_of_two_over_fan_in(ask, rng):
     """is the root of 2 / fan_in"""
@@ -92,11 +92,11 @@ glorot_limit = chapter.exercise(
 @glorot_limit.check(
     points=2,
     hint="The variance is 2 / (fan_in + fan_out), and a uniform variable on [-c, c] has c**2 / 3.",
-    more="Write np.sqrt(6 / (fan_in + fan_out)).",
+    more="Set c**2 / 3 equal to the variance, and solve for c.",
 )
 def is_the_root_of_six_over_both_fans(ask, rng):
     """is the root of 6 / (fan_in + fan_out)"""
-    return ask(int(rng.integers(20, 200)), int(rng.integers(250, 500)))
+    return ask(int(rng.integers(100, 200)), int(rng.integers(250, 500)))
 
 
 @glorot_limit.check(
@@ -173,7 +173,7 @@ layer_gains = chapter.exercise(
 @layer_gains.check(
     points=3,
     hint="For each layer: the rms of what comes out, divided by the rms of what went in.",
-    more="Keep a, start with a = x; in the loop new = np.tanh(a @ w), note the ratio, then a = new.",
+    more="What comes out of one layer goes into the next: it is both the input of the next product and what the next rms is divided by.",
 )
 def divides_after_by_before(ask, rng):
     """is rms(after) / rms(before) for each of three layers of different widths"""
@@ -190,7 +190,7 @@ def multiplies_to_the_whole(ask, rng):
     """multiplies to the gain of the whole network"""
     depth = int(rng.integers(4, 7))
     weights = [rng.normal(scale=0.6, size=(6, 6)) for _ in range(depth)]
-    (gains,) = outputs(ask(weights, rng.normal(size=(8, 6)) + 0.3), (depth,))
+    (gains,) = outputs(ask(weights, rng.normal(size=(8, 6)) + 1), (depth,))
     return np.prod(gains)
 
 
@@ -211,9 +211,14 @@ def _global_norm(grads):
     return np.sqrt(sum((g**2).sum() for g in grads))
 
 
-def _clip(grads, max_norm, *, norm=_global_norm, lengthens=False):
-    factor = max_norm / (norm(grads) or 1.0)  # zeros stay zeros, whatever the factor
-    return tuple(g * (factor if lengthens else min(1, factor)) for g in grads)
+def _clip(grads, max_norm, *, norm=_global_norm, exceeds=lambda norm, most: norm > most):
+    size = norm(grads)
+    factor = max_norm / (size or 1.0) if exceeds(size, max_norm) else 1.0  # zeros stay zeros
+    return tuple(g * factor for g in grads)
+
+
+def _always(norm, most):
+    return True
 
 
 def _one_after_the_other(grads, max_norm):
@@ -235,10 +240,16 @@ clip_by_global_norm = chapter.exercise(
         "sum of norms": vary(_clip, norm=lambda grads: sum(_global_norm([g]) for g in grads)),
         "squared norm": vary(_clip, norm=lambda grads: _global_norm(grads) ** 2),
         "by value": lambda grads, max_norm: tuple(g.clip(-max_norm, max_norm) for g in grads),
-        "unit norm": [_unit_norm, vary(_clip, max_norm=1.0, lengthens=True)],
+        "unit norm": [_unit_norm, vary(_clip, max_norm=1.0, exceeds=_always)],
         "not clipped": lambda grads, max_norm: tuple(grads),
         "one after the other": _one_after_the_other,
-        "always rescaled": vary(_clip, lengthens=True),
+        "always rescaled": vary(_clip, exceeds=_always),
+        "late": vary(_clip, exceeds=lambda norm, most: norm > 1.5 * most),
+        "other comparison": vary(_clip, exceeds=lambda norm, most: norm**2 > most),
+        "padded norm": [
+            vary(_clip, norm=lambda grads, pad=pad: _global_norm(grads) + pad)
+            for pad in (1e-3, 1e-2)
+        ],
     },
     hints={
         "per variable": "You clipped every array by its own norm: that is Keras's clipnorm. Take one norm over all of them.",
@@ -250,6 +261,9 @@ clip_by_global_norm = chapter.exercise(
         "not clipped": "The gradients come back as they were, although their global norm is too large.",
         "one after the other": "The norm is computed again after some of the arrays have been scaled. Compute it once, before you change anything.",
         "always rescaled": "You made a short gradient longer. Clipping only shortens.",
+        "late": "You leave gradients alone whose norm is only a little above max_norm, or small for another reason. Compare the norm with max_norm and with nothing else.",
+        "other comparison": "You do not compare the norm itself with max_norm: is the root missing in the condition, or does a 1 stand there for max_norm?",
+        "padded norm": "You add a constant to the norm, which is too much where max_norm is small. Only a norm of exactly 0 needs care.",
     },
 )
 
@@ -257,19 +271,26 @@ clip_by_global_norm = chapter.exercise(
 def _gradients(rng, norm):
     """Draw three gradients, one of them far smaller, of this global norm."""
     grads = [rng.normal(size=(3, 4)), rng.normal(size=4), 0.05 * rng.normal(size=(2, 2))]
-    return [g * norm / _global_norm(grads) for g in grads]
+    size = _global_norm(grads)
+    return [g * norm / size for g in grads]
 
 
 @clip_by_global_norm.check(
     points=3,
     hint="Compute one norm over all arrays, then multiply every array by max_norm / norm.",
-    more="norm = np.sqrt(sum((g**2).sum() for g in grads)); if norm > max_norm, scale all by max_norm / norm.",
+    more="The norm of [3, 0] and [4] is the root of 9 + 0 + 16, which is 5. With max_norm = 1 every entry is multiplied by 1 / 5.",
     keeps_input=True,
 )
 def shortens_all_by_one_factor(ask, rng):
     """scales all gradients by one factor when the global norm is too large"""
-    max_norm = rng.uniform(1.5, 2.5)
-    return ask(_gradients(rng, rng.uniform(3, 5) * max_norm), max_norm)
+    max_norm, small = rng.uniform(1.5, 2.5), rng.uniform(0.05, 0.1)
+    flat = rng.uniform(0.5, 1, size=11)
+    flat *= 1.05 * small / np.linalg.norm(flat)
+    four = [flat[:2], flat[2:5].reshape(3, 1), flat[5:9].reshape(1, 2, 2), flat[9:]]
+    return {
+        "far above": ask(_gradients(rng, rng.uniform(3, 5) * max_norm), max_norm),
+        "four arrays, just above a small max_norm": ask(four, small),
+    }
 
 
 @clip_by_global_norm.check(
@@ -280,7 +301,7 @@ def shortens_all_by_one_factor(ask, rng):
 def leaves_short_gradients_alone(ask, rng):
     """changes nothing when the global norm is below max_norm"""
     max_norm = rng.uniform(3, 5)
-    return ask(_gradients(rng, max_norm * rng.uniform(0.3, 0.7)), max_norm)
+    return ask(_gradients(rng, 0.97 * max_norm), max_norm)
 
 
 @clip_by_global_norm.check(
@@ -302,6 +323,7 @@ build_he_network = chapter.exercise(
         "Glorot": "Your kernels have Glorot's standard deviation (the default of Keras). Name the initializer.",
         "PyTorch default": "Your kernels have the default of nn.Linear, which has 'kaiming' in its name and a sixth of He's variance.",
         "LeCun": "Your kernels have the variance 1 / fan_in: that is LeCun. ReLU needs 2 / fan_in.",
+        "truncation": "Your kernels are about 12 % too small: a Gaussian was cut at two standard deviations, and nothing makes up for it.",
         "fan out": "You divided by fan_out. Is the kernel transposed, or the mode fan_out?",
         "variance for sd": "You passed the variance 2 / fan_in as the standard deviation. Take the root.",
         "last layer": "The last kernel has the standard deviation of a default: Glorot's in Keras, that of nn.Linear in PyTorch. The exercise asks for He in all of them.",
@@ -309,10 +331,11 @@ build_he_network = chapter.exercise(
         "biases": "Some biases are not zero. PyTorch draws them at random unless you set them.",
         "repeated draw": "Two layers have the same kernel. One initializer object (or one seed) was used for both.",
         "fixed seed": "Two calls give the same network. Do not fix a seed inside the function.",
-        "no ReLU": "There is no ReLU: the three layers are one linear map.",
+        "no ReLU": "There is no ReLU: all layers together are one linear map.",
         "ReLU on the output": "The last layer has a ReLU too. Logits may be negative.",
         "softmax": "You return probabilities. The exercise asks for logits, without an activation.",
-        "untrained": "The step did not move the last bias: does the optimizer hold all parameters?",
+        "untrained": "The step did not move all kernels and biases: does the optimizer hold the parameters of every layer and, in Keras, does the loss know that it gets logits?",
+        "momentum": "The first step is right, but a second one from the same weights is another: the optimizer remembers the first. Use SGD without momentum.",
     },
 )
 SIZES = (120, 200, 80, 60)
@@ -331,8 +354,8 @@ def _built(ask, sizes, lr=0.5):
 
 @build_he_network.check(
     points=3,
-    hint="Every kernel must have a standard deviation of about the root of 2 / fan_in.",
-    more='Keras: kernel_initializer="he_normal" on every layer. PyTorch: kaiming_normal_(layer.weight, nonlinearity="relu").',
+    hint="The entries of every kernel must have a mean near 0 and a standard deviation of about the root of 2 / fan_in.",
+    more="Keras: look up which names `kernel_initializer` takes. PyTorch: look up `kaiming_normal_` in torch.nn.init, which fills a tensor that you give it.",
 )
 def draws_he_normal_kernels(ask, rng):
     """draws every kernel with He's standard deviation, and from a normal distribution"""
@@ -343,13 +366,15 @@ def draws_he_normal_kernels(ask, rng):
     default = np.sqrt(1 / (3 * fan_in))  # of nn.Linear
 
     def close(other):
-        return np.allclose(stds, other, rtol=0.12, atol=1e-6)
+        # The smallest kernel has 4800 entries: its standard deviation is right to about 1 %.
+        return np.allclose(stds, other, rtol=0.06, atol=1e-6)
 
     known = {
         "zero": close(0),
         "Glorot": close(glorot),
         "PyTorch default": close(default),
         "LeCun": close(np.sqrt(1 / fan_in)),
+        "truncation": close(CUT * he),
         "fan out": close(np.sqrt(2 / fan_out)),
         "variance for sd": close(2 / fan_in),
         "last layer": any(close([*he[:-1], other[-1]]) for other in (glorot, default)),
@@ -367,7 +392,7 @@ def draws_he_normal_kernels(ask, rng):
 
 @build_he_network.check(
     hint="Every bias must start at exactly 0.",
-    more="Keras does so by default. In PyTorch: nn.init.zeros_(layer.bias) for every layer.",
+    more="Keras does so by default. nn.Linear of PyTorch draws its biases: look in torch.nn.init for what fills a tensor with zeros.",
 )
 def starts_from_zero_biases(ask, rng):
     """starts every bias at zero"""
@@ -410,7 +435,7 @@ def computes_logits_with_relu(ask, rng):
     network = _built(ask, (4, 6, 5, 3))
     weights = [rng.normal(size=w.shape) for w in network.weights()]
     network.set_weights(weights)
-    x = rng.normal(size=(7, 4))
+    x = 4 * rng.normal(size=(7, 4))  # large enough to show a ReLU that is cut
     logits = _logits(weights, x)
     wrong = {
         "no ReLU": _logits(weights, x, relu=(False, False, False)),
@@ -420,6 +445,20 @@ def computes_logits_with_relu(ask, rng):
     return compare(network.predict(x), logits, wrong)
 
 
+def _sgd_step(weights, x, y, lr):
+    """Return the weights of a ReLU classifier after one step of SGD, from the formulas."""
+    inputs = [x]
+    for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        inputs.append(np.maximum(inputs[-1] @ w + b, 0))
+    d = softmax(inputs[-1] @ weights[-2] + weights[-1])
+    d = (d - np.eye(d.shape[1])[y]) / len(x)
+    moved = ()
+    for a, w, b in zip(inputs[::-1], weights[-2::-2], weights[::-2], strict=True):
+        moved = (w - lr * a.T @ d, b - lr * d.sum(axis=0), *moved)
+        d = (d @ w.T) * (a > 0)
+    return moved
+
+
 @build_he_network.check(
     hint="One step of SGD moves the last bias by -lr times the mean of (probability - label).",
     more="Use plain SGD with learning rate lr on all parameters, and the cross-entropy of logits.",
@@ -427,13 +466,20 @@ def computes_logits_with_relu(ask, rng):
 def takes_a_step_of_sgd(ask, rng):
     """takes a step of plain SGD with the rate lr"""
     lr = rng.uniform(0.2, 0.8)
-    network = _built(ask, (4, 6, 5, 3), lr)
-    weights = [0.5 * rng.normal(size=w.shape) for w in network.weights()]
-    network.set_weights(weights)
+    network = _built(ask, (4, 6, 3), lr)  # two layers, where the other checks have three
+    weights = [rng.normal(size=w.shape) for w in network.weights()]
     x, y = rng.normal(size=(8, 4)), rng.integers(0, 3, size=8)
-    network.train_step(x, y)
-    step = (softmax(_logits(weights, x)) - np.eye(3)[y]).mean(axis=0)
-    return compare(network.weights()[-1], weights[-1] - lr * step, {"untrained": weights[-1]})
+    right = _sgd_step(weights, x, y, lr)
+    for mistake in "", "momentum":  # an optimizer that remembers shows it in the second step
+        network.set_weights(weights)
+        network.train_step(x, y)
+        received = tuple(network.weights())
+        outcome = compare(received, right)
+        if not outcome.passed:
+            still = any(np.allclose(w, before) for w, before in zip(received, weights, strict=True))
+            known = {"untrained": still, mistake: bool(mistake)}
+            return judge(False, outcome.expected, outcome.received, known)
+    return outcome
 
 
 # --- diagnose_depth --------------------------------------------------------------------------
@@ -448,16 +494,17 @@ def _diagnose(
     symmetric=lambda distinct: (distinct == 1).any(),
     finite=lambda values: np.isfinite(values).all(),
     exploding=lambda spread, back: (spread, back),
+    vanishing=lambda spread, back: (spread, back),
     start=lambda profile: profile[0],
     order=("symmetric", "exploding", "vanishing"),
 ):
-    """Apply the rules; `exploding` says which of both may explode, `start` what may vanish."""
+    """Apply the rules; `exploding` and `vanishing` say which profiles may do so."""
     profiles = spread, gradient[::-1]  # each in the order in which it travels
     holds = {
         "symmetric": symmetric(distinct),
         "exploding": not finite(profiles)
         or any(p[-1] > factor * p[0] for p in exploding(*profiles)),
-        "vanishing": any(start(p) > factor * p[-1] for p in profiles),
+        "vanishing": any(start(p) > factor * p[-1] for p in vanishing(*profiles)),
     }
     return next((name for name in order if holds[name]), "healthy")
 
@@ -466,7 +513,11 @@ diagnose_depth = chapter.exercise(
     "diagnose_depth",
     _diagnose,
     mistakes={
-        "gradient read forward": vary(_diagnose, gradient=np.flip),
+        "gradient read forward": [
+            vary(_diagnose, gradient=np.flip),
+            vary(_diagnose, exploding=lambda spread, back: (spread, back[::-1])),
+            vary(_diagnose, vanishing=lambda spread, back: (spread, back[::-1])),
+        ],
         "one measure only": [
             vary(_diagnose, gradient=np.ones_like),
             vary(_diagnose, spread=np.ones_like),
@@ -481,6 +532,10 @@ diagnose_depth = chapter.exercise(
             vary(_diagnose, factor=lambda factor: factor * 0.9),
             vary(_diagnose, start=np.max),
         ],
+        "own factor": [vary(_diagnose, factor=number) for number in (10, 50, 100)],
+        "absolute size": vary(
+            _diagnose, spread=lambda s: [1.0, *s[1:]], gradient=lambda g: [*g[:-1], 1.0]
+        ),
         "few units": vary(_diagnose, symmetric=lambda distinct: (distinct <= 2).any()),
     },
     hints={
@@ -492,16 +547,33 @@ diagnose_depth = chapter.exercise(
         "all layers": "One layer with a single distinct unit is enough; you wait for all of them, or look at the wrong ones.",
         "order": "Symmetry is the first line of the list: look for it first.",
         "too strict": "A change of at most factor, first to last layer, is tolerated.",
+        "own factor": "You do not compare with factor itself. Use it as it is, without a number of your own.",
+        "absolute size": "You compare a layer with a fixed number. What counts is the change from the first layer to the last.",
         "few units": "Two distinct units are no symmetry: only one is.",
     },
 )
 
 
+NAMES = ("symmetric", "exploding", "vanishing", "healthy")
+
+
+def _named(ask):
+    """Return an `ask` that says which texts there are: no other hint fits another text."""
+
+    def asked(*arguments):
+        name = ask(*arguments)
+        if isinstance(name, str) and name not in NAMES:
+            raise AnswerError(f"Return one of {', '.join(map(repr, NAMES))}, not {brief(name)}.")
+        return name
+
+    return asked
+
+
 def _profile(rng, change):
-    """Draw a profile over 6 layers whose last entry is `change` times its first."""
+    """Draw a profile over 6 layers whose last two entries are `change` times its first two."""
     profile = rng.uniform(0.5, 2, size=6)
-    profile[0] = rng.uniform(0.1, 1)
-    profile[-1] = change * profile[0]
+    profile[:2] = rng.uniform(0.1, 1)
+    profile[-2:] = change * profile[0]
     return profile
 
 
@@ -517,12 +589,13 @@ def _ask(ask, rng, factor, *changes):
 @diagnose_depth.check(
     points=2,
     hint="Either the signal or the gradient is enough; the gradient vanishes from the last layer to the first.",
-    more="Compare spread[0] with factor * spread[-1], and gradient[-1] with factor * gradient[0].",
+    more="spread = [1, 0.1] falls by a factor of 10. So does gradient = [0.1, 1], on its way from the last layer back to the first.",
 )
 def sees_a_vanishing_signal_or_gradient(ask, rng):
     """calls it vanishing when the spread falls, or when the gradient falls on its way back"""
-    factor = rng.uniform(5, 50)
-    fall, level = 1 / (1.05 * factor), rng.uniform(0.8, 1.25)
+    ask = _named(ask)
+    factor = rng.uniform(2, 5)
+    fall, level = 1 / (1.01 * factor), rng.uniform(0.8, 1.25)
     zero = np.array([1.0, 0.1, 0.0])
     return {
         # A gradient that falls on its way back grows with the number of the layer.
@@ -536,12 +609,13 @@ def sees_a_vanishing_signal_or_gradient(ask, rng):
 @diagnose_depth.check(
     points=2,
     hint="Either the signal or the gradient is enough, and so is a number that is not finite.",
-    more="Compare spread[-1] with factor * spread[0], and gradient[0] with factor * gradient[-1].",
+    more="spread = [0.1, 1] grows by a factor of 10. So does gradient = [1, 0.1], on its way from the last layer back to the first.",
 )
 def sees_an_exploding_signal_or_gradient(ask, rng):
     """calls it exploding when the spread grows, or when the gradient grows on its way back"""
-    factor = rng.uniform(5, 50)
-    growth, level = 1.05 * factor, rng.uniform(0.8, 1.25)
+    ask = _named(ask)
+    factor = rng.uniform(2, 5)
+    growth, level = 1.01 * factor, rng.uniform(0.8, 1.25)
     return {
         "the gradient grows": _ask(ask, rng, factor, level, 1 / growth),
         "the spread grows": _ask(ask, rng, factor, growth, level),
@@ -551,10 +625,11 @@ def sees_an_exploding_signal_or_gradient(ask, rng):
 
 @diagnose_depth.check(
     hint="Infinity and NaN count as exploding, in any layer, whatever the other numbers say.",
-    more="Ask not np.isfinite(...).all() before you compare: a comparison with NaN is False.",
+    more="np.isfinite tells it of every number of an array. Ask it before you compare: a comparison with NaN is False.",
 )
 def sees_overflow(ask, rng):
     """calls it exploding when a number is infinite or not a number"""
+    ask = _named(ask)
     seen = {}
     for bad, part in itertools.product((np.inf, np.nan), (0, 1)):
         profiles = [_profile(rng, 1.0), _profile(rng, 1.0)]
@@ -566,17 +641,23 @@ def sees_overflow(ask, rng):
 
 @diagnose_depth.check(
     points=2,
-    hint="One layer with one distinct unit is enough, and this line comes first.",
-    more='Write: if (distinct == 1).any(): return "symmetric".',
+    hint="One layer with one distinct unit is enough, whichever it is, and this line comes first.",
+    more="A condition on an array is an array of truths; .any() tells whether one of them is true. Ask this before everything else.",
 )
 def sees_symmetry_first(ask, rng):
     """calls it symmetric when one layer has a single distinct unit, whatever else is wrong"""
-    one, fall, level = _full(rng), 1e-3, 1.0
-    one[rng.integers(1, 5)] = 1
+    ask = _named(ask)
+    fall, level = 1e-3, 1.0
+    one, first, last = _full(rng), _full(rng), _full(rng)
+    one[rng.integers(1, 5)] = first[0] = last[-1] = 1
     return {
-        "nothing else": ask(_profile(rng, level), _profile(rng, level), one, 10.0),
-        "both fall": ask(_profile(rng, fall), _profile(rng, 1 / fall), one, 10.0),
-        "both explode": ask(_profile(rng, 1 / fall), np.full(6, np.nan), one, 10.0),
+        "the first layer": ask(_profile(rng, level), _profile(rng, level), first, 10.0),
+        "another layer, and both fall": ask(
+            _profile(rng, fall), _profile(rng, 1 / fall), one, 10.0
+        ),
+        "the last layer, and both explode": ask(
+            _profile(rng, 1 / fall), np.full(6, np.nan), last, 10.0
+        ),
         "all zero": ask(np.zeros(6), np.zeros(6), np.ones(6, int), 10.0),
     }
 
@@ -587,15 +668,18 @@ def sees_symmetry_first(ask, rng):
 )
 def leaves_the_healthy_alone(ask, rng):
     """calls it healthy when the change over the depth is at most the factor"""
-    factor = 2.0 ** rng.integers(3, 6)
+    ask = _named(ask)
+    factor = 2.0 ** rng.integers(6, 9)
     up, down = 0.95 * factor, 1 / (0.95 * factor)
-    bumpy = _profile(rng, 1.0)
-    bumpy[2:4] = [100 * factor, 1 / (100 * factor)]
+    peak, valley = _profile(rng, 1.0), _profile(rng, 1.0)
+    peak[1:-1], valley[1:-1] = 100 * factor, 1 / (100 * factor)
+    small, large = peak / (100 * factor), valley * (100 * factor)
     exact, two = np.array([1.0, 2.0, factor]), np.full(6, 2)
     return {
         "almost the factor up": _ask(ask, rng, factor, up, up),
         "almost the factor down": ask(_profile(rng, down), _profile(rng, down), two, factor),
         "the factor up": ask(exact, exact, two[:3], factor),
         "the factor down": ask(exact[::-1], exact[::-1], two[:3], factor),
-        "a peak in the middle": ask(bumpy, bumpy, _full(rng), factor),
+        "a peak in the middle": ask(small, small, _full(rng), factor),
+        "a valley in the middle": ask(large, large, _full(rng), factor),
     }

@@ -52,7 +52,14 @@ fit_scaler = chapter.exercise(
         "added to all": lambda X: (X.mean(axis=0), X.std(axis=0) + (np.ptp(X, axis=0) == 0).any()),
         "no small std": vary(_fit_scaler, gets_one=lambda X, std: std < 1),
         "rounding": vary(_fit_scaler, gets_one=lambda X, std: std == 0),
-        "tiny spread": vary(_fit_scaler, gets_one=lambda X, std: std < 1e-6),
+        "tiny spread": [
+            vary(_fit_scaler, gets_one=lambda X, std: std < 1e-6),
+            vary(_fit_scaler, gets_one=lambda X, std: std < 1e-15),
+        ],
+        "two rows": [
+            vary(_fit_scaler, gets_one=lambda X, std: X[0] == X[1]),
+            vary(_fit_scaler, gets_one=lambda X, std: X[0] == X[-1]),
+        ],
     },
     hints={
         "changes its input": "Your function writes into X, so whoever called it has lost the raw rows. Make a new array: X - mean does, X -= mean does not.",
@@ -69,7 +76,8 @@ fit_scaler = chapter.exercise(
         "added to all": "You added 1 to every std. Replace the one that is 0 and keep the others.",
         "no small std": "You replaced every std below 1. A column may vary by less than 1: only a constant one gets 1.",
         "rounding": "The first column is constant, and rounding gives it a std of about 1e-17 that passes a test for zero. Compare the largest with the smallest value.",
-        "tiny spread": "The second column varies by about 1e-9. That is little and not nothing: it is not constant.",
+        "tiny spread": "The second column varies by about 1e-18. That is little and not nothing: it is not constant, and no bound on the std tells it from rounding.",
+        "two rows": "Two equal values do not make a column constant. Compare its largest with its smallest.",
     },
 )
 
@@ -78,7 +86,7 @@ fit_scaler = chapter.exercise(
     points=2,
     keeps_input=True,
     hint="Return one mean and one standard deviation per column, in this order.",
-    more="X.mean(axis=0) and X.std(axis=0): axis 0 is the one that is summed away.",
+    more="NumPy has the methods mean and std; their axis is the one that is summed away, 0 for the rows.",
 )
 def describes_every_column(ask, rng):
     """gives the mean and the standard deviation of every column"""
@@ -88,12 +96,13 @@ def describes_every_column(ask, rng):
 @fit_scaler.check(
     points=2,
     hint="A constant column has std 1 and every other column keeps its own.",
-    more="np.where(np.ptp(X, axis=0) > 0, X.std(axis=0), 1)",
+    more="np.where takes a condition and two values, entry by entry. The condition: does the column vary?",
 )
 def leaves_constant_columns_a_one(ask, rng):
     """gives a constant column the std 1, and only that"""
     X = _table(rng, rows=7)
-    X[:, 1] = rng.integers(-3, 4)
+    X[:, 1], X[:, 3] = rng.choice([-3, -2, -1, 1, 2, 3]), 0
+    X[[1, -1], 2] = X[0, 2]  # equal here and there, and not constant
     received = ask(X)
     if isinstance(received, tuple) and not all(np.isfinite(r).all() for r in received):
         raise Failed("std 1 of the constant column", "NaN or infinity", "zero")
@@ -101,16 +110,16 @@ def leaves_constant_columns_a_one(ask, rng):
 
 
 @fit_scaler.check(
-    hint="Rounding leaves the std of some constant columns above 0, and some real spreads are tiny.",
-    more="Decide by np.ptp(X, axis=0) > 0: the largest minus the smallest value of the column.",
+    hint="Rounding leaves the std of some constant columns above 0, and some real spreads are tiny: neither a bound nor a small addition is right for both.",
+    more="Decide by the values and not by the std: np.ptp gives the largest minus the smallest.",
 )
 def sees_through_rounding(ask, rng):
     """finds constant columns in spite of rounding, and keeps tiny spreads"""
     X = rng.normal(size=(300, 3))
     X[:, 0] = 0.1  # its computed deviation is 1e-17 and not 0
-    X[:, 1] *= 2.0**-30
+    X[:, 1] *= 2.0**-60  # and this one varies by less than that
     mean, std = outputs(ask(X), (3,), (3,))
-    return mean, std * [1, 2.0**30, 1]  # the comparison would not see a difference of 1e-9
+    return mean, std * [1, 2.0**60, 1]  # the comparison would not see a difference of 1e-18
 
 
 # --- transform -------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ transform = chapter.exercise(
 @transform.check(
     points=2,
     hint="Subtract the given mean and divide by the given std.",
-    more="mean, std = stats; return (X - mean) / std",
+    more="A row [4, 5] with the mean [2, 5] and the std [1, 2] becomes [2, 0]. NumPy does this for all rows at once.",
 )
 def uses_the_given_statistics(ask, rng):
     """subtracts the given mean and divides by the given std"""
@@ -182,7 +191,7 @@ def scales_a_single_row(ask, rng):
 
 @transform.check(
     keeps_input=True,
-    hint="Whole numbers become decimal ones when they are scaled. Make a new array for the result.",
+    hint="Whole numbers are scaled like decimal ones: subtract the given mean, divide by the given std, nothing else, and put the decimals into a new array.",
     more="(X - mean) / std makes a new array. X -= mean and X[:] = ... write into the one you got.",
 )
 def leaves_whole_numbers_alone(ask, rng):
@@ -225,7 +234,10 @@ condition_number = chapter.exercise(
         "largest": vary(_condition, ratio=lambda s: s[-1]),
         "difference": vary(_condition, ratio=np.ptp),
         "rows": lambda X: _condition(X.T),
-        "rounding": vary(_condition, singular=lambda X, s: False),
+        "rounding": [
+            vary(_condition, singular=lambda X, s: False),
+            vary(_condition, singular=lambda X, s: s[0] <= 0),
+        ],
         "bound": vary(_condition, singular=lambda X, s: s[0] < 1e-10),
     },
     hints={
@@ -239,7 +251,7 @@ condition_number = chapter.exercise(
         "largest": "That is the largest eigenvalue. Divide by the smallest.",
         "difference": "You subtracted. Divide.",
         "rows": "You took X X', a matrix of the rows. With more rows than columns it is singular. Take X'X.",
-        "rounding": "Rounding leaves the smallest eigenvalue a little away from 0, on either side, so that the ratio is huge or negative. Ask for the rank first.",
+        "rounding": "Rounding leaves the smallest eigenvalue a little away from 0, on either side, so that the ratio is huge or negative, and no test for 0 sees it. Ask for the rank first.",
         "bound": "You call a small eigenvalue zero. Small compared to what? Multiplying X by a factor must not change the answer: use the rank.",
     },
 )
@@ -248,7 +260,7 @@ condition_number = chapter.exercise(
 @condition_number.check(
     points=3,
     hint="Divide the largest eigenvalue of X.T @ X / m by the smallest.",
-    more="s = np.linalg.eigvalsh(X.T @ X / len(X)); return s[-1] / s[0]",
+    more="np.linalg.eigvalsh gives the eigenvalues of a symmetric matrix, the smallest first.",
 )
 def is_the_ratio_of_the_eigenvalues(ask, rng):
     """is the largest eigenvalue of X'X / m divided by the smallest"""
@@ -270,12 +282,17 @@ def ignores_a_common_factor(ask, rng):
 @condition_number.check(
     points=2,
     hint="Dependent columns have an eigenvalue of 0, up to rounding: return np.inf.",
-    more="if np.linalg.matrix_rank(X) < X.shape[1]: return np.inf",
+    more="np.linalg.matrix_rank counts the independent columns, and knows what rounding does.",
 )
 def is_infinite_for_dependent_columns(ask, rng):
     """is infinity when the columns are linearly dependent, and only then"""
-    X = rng.normal(size=(9, 3))
-    received = ask(np.column_stack([X, X @ rng.normal(size=3)]))
+    while True:
+        X = 100 * rng.normal(size=(9, 3))
+        X = np.column_stack([X, X @ rng.normal(size=3)])
+        # Rounded up from 0, and the determinant off 0 too.
+        if np.linalg.eigvalsh(X.T @ X / 9)[0] > 1e-13 and np.linalg.det(X.T @ X):
+            break
+    received = ask(X)
     if not compare(received, np.inf).passed:
         number = isinstance(received, np.ndarray) and received.ndim == 0
         huge_or_negative = number and not 0 <= received < 1e6
@@ -304,8 +321,9 @@ build_scaled_model = chapter.exercise(
         "untrained": "One training step did not change the logits: does the optimizer hold the model's parameters, with the learning rate lr?",
         "rate 0.001": "The learning rate is 0.001: pass lr.",
         "rate 0.01": "The learning rate is 0.01: pass lr.",
+        "momentum": "The first step is right, and the second carries a part of the first along. Plain SGD has no momentum.",
         "own statistics": "The logits of a row change with the rows beside it: your layer computes the statistics of the batch. Fit them once on X_train and reuse them.",
-        "batch statistics in training": "In training mode your layer scales by the batch's own statistics, as batch normalization does. The scaler does the same in both modes.",
+        "batch statistics in training": "In training mode a row gets other logits: your layer scales by the batch's own statistics, as batch normalization does, or drops inputs. The scaler does the same in both modes.",
     },
 )
 
@@ -314,11 +332,12 @@ def _case(rng):
     """Draw training rows, new rows of another mean, labels and a rate."""
     X = _table(rng, rows=10)
     new = _table(rng, rows=8) * 0.3 + X.mean(axis=0) + X.std(axis=0)
+    new[-1] = X.mean(axis=0) + 5 * X.std(axis=0)  # as far out as it is, it is not clipped
     return X, new, rng.integers(0, 3, size=10), rng.uniform(0.2, 0.4)
 
 
-def _logits(handle, x, **mode):
-    return outputs(handle.predict(x, **mode), (len(x), 3))[0].astype(float)
+def _logits(handle, x, classes=3, **mode):
+    return outputs(handle.predict(x, **mode), (len(x), classes))[0].astype(float)
 
 
 def _after_moving_the_statistics(X, new, start, error, lr):
@@ -336,10 +355,10 @@ def _after_moving_the_statistics(X, new, start, error, lr):
 @build_scaled_model.check(
     points=3,
     hint="One step changes the logits as in a linear model of the scaled inputs, with plain SGD.",
-    more="Scale by X_train.mean(axis=0) and X_train.std(axis=0), then Dense or Linear with a bias; cross-entropy of logits, SGD(lr).",
+    more="Keras has the layer Normalization, with adapt; in PyTorch write a module that keeps mean and std as buffers. Then one dense layer, and SGD with nothing but the rate.",
 )
 def learns_from_scaled_inputs(ask, rng):
-    """moves the logits of new raw rows as a linear model of the scaled inputs does"""
+    """moves the logits of new raw rows, step by step, as a linear model of the scaled inputs does"""
     X, new, y, lr = _case(rng)
     handle = ask.model(X, 3, lr)
     before, start = _logits(handle, new), _logits(handle, X)
@@ -368,7 +387,18 @@ def learns_from_scaled_inputs(ask, rng):
         "rate 0.001": change(rate=0.001),
         "rate 0.01": change(rate=0.01),
     }
-    return compare(_logits(handle, new) - before, change(), wrong)
+    once = _logits(handle, new)
+    outcome = compare(once - before, change(), wrong)
+    if not outcome.passed:
+        return outcome
+    # A second step shows what an optimizer remembers of the first.
+    error = (softmax(_logits(handle, X)) - np.eye(3)[y]) / len(X)
+    handle.train_step(X, y)
+    twice = _logits(handle, new) - once
+    outcome = compare(twice, change())
+    remembered = ((twice - change()) * (once - before)).sum() / ((once - before) ** 2).sum()
+    mistakes = {"momentum": remembered > 0.05}
+    return judge(outcome.passed, outcome.expected, outcome.received, mistakes)
 
 
 @build_scaled_model.check(
@@ -379,12 +409,12 @@ def learns_from_scaled_inputs(ask, rng):
 def scales_every_row_alike(ask, rng):
     """gives a row the same logits alone, in a batch, and in training mode"""
     X, new, _, lr = _case(rng)
-    handle = ask.model(X, 3, lr)
-    together = _logits(handle, new)
+    handle = ask.model(X, 4, lr)  # any number of classes
+    together = _logits(handle, new, 4)
     alone = np.concatenate([handle.predict(new[i : i + 1]) for i in range(len(new))])
     outcome, mistake = compare(alone, together), "own statistics"
     if outcome.passed:
-        training = _logits(handle, new, training=True)
+        training = _logits(handle, new, 4, training=True)
         outcome, mistake = compare(training, together), "batch statistics in training"
     return judge(outcome.passed, outcome.expected, outcome.received, {mistake: True})
 
@@ -472,7 +502,11 @@ def _diagnoses(ask, rng, names):
     for name in rng.permutation(names):
         spread = rng.uniform(2, 6, size=4)
         X_train = rng.uniform(-9, 9, size=4) + spread * rng.normal(size=(rng.integers(20, 40), 4))
-        X_test = X_train.mean(axis=0) + spread * rng.normal(0.5, 1, size=(rng.integers(6, 12), 4))
+        # Scaled right, the test rows have a mean of 0.08 and a deviation of 1.08: moments that are
+        # near 0 and 1 prove nothing.
+        z = rng.normal(size=(rng.integers(6, 12), 4))
+        z = 0.08 + 1.08 * (z - z.mean(axis=0)) / z.std(axis=0)
+        X_test = X_train.mean(axis=0) + X_train.std(axis=0) * z
         noise = 1e-9 * rng.normal(size=X_test.shape)
         found.append(ask(X_train, X_test, SENT[name](X_train, X_test) + noise))
     return tuple(found)
@@ -481,7 +515,7 @@ def _diagnoses(ask, rng, names):
 @diagnose_scaling.check(
     points=2,
     hint="Compute what the training statistics would give, and what none at all would give.",
-    more='"right": (X_test - X_train.mean(axis=0)) / X_train.std(axis=0); "unscaled": X_test.',
+    more="Scale X_test by the mean and std of X_train, and compare with Z_test by np.allclose.",
 )
 def knows_a_working_scaler(ask, rng):
     """tells a working scaler from none"""
@@ -490,7 +524,7 @@ def knows_a_working_scaler(ask, rng):
 
 @diagnose_scaling.check(
     points=2,
-    hint="Own statistics, joint statistics and training statistics give three different tables.",
+    hint="Own statistics, joint statistics and training statistics give three different tables, and only rounding may differ. All deviations divide by the number of values.",
     more="Compute each of the three candidates and compare it with Z_test.",
 )
 def knows_whose_statistics(ask, rng):
@@ -500,8 +534,8 @@ def knows_whose_statistics(ask, rng):
 
 @diagnose_scaling.check(
     points=2,
-    hint="Look along the rows, and at what the deviations are divided by.",
-    more='"per row": mean and std over axis 1. "variance": X_train.var(axis=0) in the denominator.',
+    hint="Look along the rows, and at what the deviations are divided by: the number of values, in all six texts.",
+    more='"per row": mean and std over axis 1, one of each per row. "variance": the square of the training std below the line.',
 )
 def knows_a_wrong_formula(ask, rng):
     """finds the wrong axis and the missing root"""

@@ -8,14 +8,30 @@ chapter = Chapter("08_l1_sparsity")
 
 
 def _kernels(rng):
-    return [rng.normal(size=(3, 4)), rng.normal(size=(4, 2))]
+    """Return all weights in one array, none near 0, and the kernels, which are parts of it."""
+    flat = rng.choice([-1.0, 1.0], size=18) * rng.uniform(0.8, 2.2, size=18)
+    return flat, [flat[:12].reshape(3, 4), flat[12:14], flat[14:].reshape(2, 2)]
+
+
+def _number(rng):
+    """Draw a number that two or three digits do not hold."""
+    return (rng.integers(100, 300) + 0.45) / 1000
+
+
+def _rounded(function):
+    """Return the mistakes that round what the function returns."""
+    return [lambda *given, digits=digits: np.round(function(*given), digits) for digits in (2, 3)]
+
+
+def _absolute(weights, lam):
+    return lam * sum(np.abs(w).sum() for w in weights)
 
 
 # --- l1_penalty ------------------------------------------------------------------------------
 
 l1_penalty = chapter.exercise(
     "l1_penalty",
-    lambda weights, lam: lam * sum(np.abs(w).sum() for w in weights),
+    _absolute,
     mistakes={
         "squares": lambda weights, lam: lam * sum((w**2).sum() for w in weights),
         "euclidean": lambda weights, lam: lam * sum(np.linalg.norm(w) for w in weights),
@@ -26,6 +42,9 @@ l1_penalty = chapter.exercise(
         "first-only": lambda weights, lam: lam * np.abs(weights[0]).sum(),
         "last-only": lambda weights, lam: lam * np.abs(weights[-1]).sum(),
         "no-strength": lambda weights, lam: sum(np.abs(w).sum() for w in weights),
+        "two-only": lambda weights, lam: _absolute(weights[:2], lam),
+        "no-vectors": lambda weights, lam: _absolute([w for w in weights if w.ndim > 1], lam),
+        "rounded": _rounded(_absolute),
     },
     hints={
         "squares": "You added squares. That is the L2 penalty (ridge); L1 adds absolute values.",
@@ -37,6 +56,9 @@ l1_penalty = chapter.exercise(
         "first-only": "Only the first kernel counts in your sum. Go through the whole list.",
         "last-only": "Only the last kernel counts in your sum. Is the total overwritten in the loop?",
         "no-strength": "The strength lam is missing.",
+        "two-only": "You add two arrays only. Go through the whole list, however long it is.",
+        "no-vectors": "You leave out arrays with one axis. Everything in the list is a kernel, of any shape.",
+        "rounded": "You rounded. A penalty may be small as a whole: return all digits.",
     },
 )
 
@@ -44,15 +66,15 @@ l1_penalty = chapter.exercise(
 @l1_penalty.check(
     points=2,
     hint="The penalty is lam times the sum of |w| over every entry of every array in the list.",
-    more="Write lam * sum(np.abs(w).sum() for w in weights).",
+    more="For [1, -2] and [-5] the absolute values add up to 1 + 2 + 5 = 8. lam comes in once, at the end.",
     keeps_input=True,
 )
 def sums_the_absolute_values(ask, rng):
     """is lam times the sum of the absolute values of all entries"""
-    lam = rng.uniform(0.1, 0.4)
-    # One sum above 0 and one below, so that signs cancel.
-    weights = [s * np.sign(w.sum()) * w for s, w in zip((1, -1), _kernels(rng), strict=True)]
-    return ask(weights, lam)
+    flat, weights = _kernels(rng)
+    for sign, w in zip((1, -1, -1), weights, strict=True):  # so that signs cancel
+        w *= sign * np.sign(w.sum())
+    return ask(weights, _number(rng) / np.abs(flat).sum())
 
 
 @l1_penalty.check(
@@ -89,6 +111,7 @@ soft_threshold = chapter.exercise(
         "reversed": lambda w, t: np.where(np.abs(w) > t, 0, w),
         "grows": lambda w, t: np.where(np.abs(w) > t, w + t * np.sign(w), 0),
         "shrinks": [lambda w, t: w / (1 + t), lambda w, t: (1 - t) * w],
+        "rounded": _rounded(lambda w, t: np.sign(w) * np.maximum(np.abs(w) - t, 0)),
     },
     hints={
         "hard": "This is hard thresholding: small weights become 0, large ones keep their size. The large ones must shrink by t as well.",
@@ -100,6 +123,7 @@ soft_threshold = chapter.exercise(
         "reversed": "The condition is turned around: the large weights are zero and the small ones stay.",
         "grows": "The large weights move away from zero. They must move towards it.",
         "shrinks": "You shrink every weight by a factor: that is the step of L2, and it makes no zeros.",
+        "rounded": "You rounded. Weights are often small: return all digits.",
     },
 )
 
@@ -107,7 +131,7 @@ soft_threshold = chapter.exercise(
 @soft_threshold.check(
     points=2,
     hint="Subtract t from the absolute value, replace negative results by 0, and give the sign back.",
-    more="Write np.sign(w) * np.maximum(np.abs(w) - t, 0).",
+    more="With t = 0.5: -3 becomes -2.5, 0.2 becomes 0 and 2 becomes 1.5. np.sign gives the signs back.",
     keeps_input=True,
 )
 def moves_towards_zero(ask, rng):
@@ -136,7 +160,9 @@ def makes_exact_zeros(ask, rng):
 )
 def changes_nothing_without_threshold(ask, rng):
     """returns the weights themselves for t = 0, in any shape"""
-    return ask(rng.normal(size=(2, 3, 2)), 0.0)
+    w = rng.normal(size=(2, 3, 2))
+    w[0, 0] = 0.0, 0.01234
+    return ask(w, 0.0)
 
 
 # --- elastic_net_penalty ---------------------------------------------------------------------
@@ -150,10 +176,10 @@ def _net(
     value=lambda absolute, squares, l1, l2: l1 * absolute + l2 * squares,
     gradient=lambda w, l1, l2: l1 * np.sign(w) + 2 * l2 * w,
     counted=lambda weights: weights,
+    total=sum,
 ):
-    kernels = counted(weights)
-    total = sum(value(np.abs(w).sum(), (w**2).sum(), l1, l2) for w in kernels)
-    return total, tuple(gradient(w, l1, l2) for w in weights)
+    values = [value(np.abs(w).sum(), (w**2).sum(), l1, l2) for w in counted(weights)]
+    return total(values), tuple(gradient(w, l1, l2) for w in weights)
 
 
 elastic_net_penalty = chapter.exercise(
@@ -168,6 +194,11 @@ elastic_net_penalty = chapter.exercise(
         "only-l2": vary(_net, l1=0.0),
         "first-only": vary(_net, counted=lambda weights: weights[:1]),
         "last-only": vary(_net, counted=lambda weights: weights[-1:]),
+        "two-only": vary(_net, counted=lambda weights: weights[:2]),
+        "rounded": [
+            vary(_net, total=lambda values, digits=digits: np.round(sum(values), digits))
+            for digits in (2, 3)
+        ],
         "factor-two": vary(_net, gradient=lambda w, l1, l2: l1 * np.sign(w) + l2 * w),
         "unsigned": vary(_net, gradient=lambda w, l1, l2: l1 + 2 * l2 * w),
         "l2-only": vary(_net, gradient=lambda w, l1, l2: 2 * l2 * w),
@@ -185,6 +216,8 @@ elastic_net_penalty = chapter.exercise(
         "only-l2": "The L1 part is missing.",
         "first-only": "Only the first kernel counts. Go through the whole list.",
         "last-only": "Only the last kernel counts. Is the total overwritten in the loop?",
+        "two-only": "You add two kernels only. Go through the whole list, however long it is.",
+        "rounded": "You rounded. A penalty may be small as a whole: return all digits.",
         "factor-two": "The factor 2 is missing: the derivative of w**2 is 2 w.",
         "unsigned": "The derivative of |w| is the sign of w: -1 for negative weights, and 0 is taken at 0.",
         "l2-only": "The gradient of the L1 part is missing. Is its value computed outside the graph?",
@@ -209,12 +242,13 @@ def _pair(received, weights):
 @elastic_net_penalty.check(
     points=2,
     hint="The penalty is l1 * sum of |w| plus l2 * sum of w**2, over every kernel.",
-    more="Write sum(l1 * w.abs().sum() + l2 * (w**2).sum() for w in tensors).",
+    more="For [2, -1] with l1 = 0.5 and l2 = 0.25 it is 0.5 * 3 + 0.25 * 5 = 2.75.",
 )
 def adds_both_penalties(ask, rng):
     """returns the sum of both penalties over all kernels"""
-    weights, l1, l2 = _kernels(rng), rng.uniform(0.1, 0.3), rng.uniform(0.4, 0.8)
-    return _pair(ask(weights, l1, l2), weights)[0]
+    (flat, weights), l1, l2 = _kernels(rng), rng.uniform(0.1, 0.3), rng.uniform(0.4, 0.8)
+    scale = _number(rng) / (l1 * np.abs(flat).sum() + l2 * flat @ flat)
+    return _pair(ask(weights, scale * l1, scale * l2), weights)[0]
 
 
 @elastic_net_penalty.check(
@@ -225,7 +259,7 @@ def adds_both_penalties(ask, rng):
 )
 def returns_the_gradient(ask, rng):
     """returns the gradient of each kernel"""
-    weights, l1, l2 = _kernels(rng), rng.uniform(0.1, 0.3), rng.uniform(0.4, 0.8)
+    (_, weights), l1, l2 = _kernels(rng), rng.uniform(0.1, 0.3), rng.uniform(0.4, 0.8)
     weights[0][0, 0] = 0.0
     return _pair(ask(weights, l1, l2), weights)[1]
 
@@ -249,6 +283,8 @@ sparsity = chapter.exercise(
         "density": lambda weights, tol: 1 - _share(weights, tol),
         "first-only": lambda weights, tol: _share(weights[:1], tol),
         "last-only": lambda weights, tol: _share(weights[-1:], tol),
+        "two-only": lambda weights, tol: _share(weights[:2], tol),
+        "rounded": _rounded(_share),
         "strict": vary(_share, counts=lambda w, tol: np.abs(w) < tol),
     },
     hints={
@@ -260,6 +296,8 @@ sparsity = chapter.exercise(
         "density": "This is the share of weights that are not small, the density.",
         "first-only": "Only the first array is counted.",
         "last-only": "Only the last array is counted.",
+        "two-only": "Only two arrays are counted. Go through the whole list, however long it is.",
+        "rounded": "You rounded. Return all digits of the share.",
         "strict": "A weight exactly at the tolerance does not count in your answer, so exact zeros vanish at tol = 0. Compare with <=.",
     },
 )
@@ -268,14 +306,14 @@ sparsity = chapter.exercise(
 @sparsity.check(
     points=2,
     hint="Count the entries with |w| <= tol in all arrays, and divide by the number of all entries.",
-    more="Write sum((np.abs(w) <= tol).sum() for w in weights) / sum(w.size for w in weights).",
+    more="For arrays of 3 and of 1 entries, 2 and 1 of them small, it is 3 / 4: neither 1 nor the mean of 2/3 and 1.",
 )
 def counts_small_weights(ask, rng):
     """is the share of all weights within tol of zero"""
     tol = rng.uniform(0.4, 0.6)
     # Layers of different size and sparsity, with more negative than positive weights.
     weights = [rng.uniform(0.7, 1.5, size=(6, 8)), rng.uniform(0.7, 1.5, size=(4, 2))]
-    for w, small, negative in zip(weights, (29, 2), (31, 5), strict=True):
+    for w, small, negative in zip(weights, (5, 5), (31, 5), strict=True):
         flat = w.reshape(-1)
         flat[:small] *= 0.5 * tol
         flat[:negative] *= -1
@@ -290,15 +328,21 @@ def counts_small_weights(ask, rng):
 )
 def counts_exact_zeros(ask, rng):
     """counts the exact zeros when tol is 0, and weights at the tolerance"""
-    weights = [rng.permutation([0.0, 0.0, 0.0, 0.5, -0.5, 2.0, -3.0, 1.0]), np.zeros((2, 1))]
+    weights = [rng.permutation([0.0, 0.0, 0.0, 0.5, -0.5, 0.505, -3.0, 1e-9])]
+    weights += [np.zeros((2, 1)), np.array([-0.5, 4.0])]
     return {"tol = 0": ask(weights, 0.0), "tol = 0.5": ask(weights, 0.5)}
 
 
 # --- activity_penalty ------------------------------------------------------------------------
 
+
+def _activity(outputs, lam):
+    return lam * np.abs(outputs).sum() / len(outputs)
+
+
 activity_penalty = chapter.exercise(
     "activity_penalty",
-    lambda outputs, lam: lam * np.abs(outputs).sum() / len(outputs),
+    _activity,
     mistakes={
         "summed": lambda outputs, lam: lam * np.abs(outputs).sum(),
         "mean": lambda outputs, lam: lam * np.abs(outputs).mean(),
@@ -308,6 +352,7 @@ activity_penalty = chapter.exercise(
         "no-strength": lambda outputs, lam: np.abs(outputs).sum() / len(outputs),
         "per-row": lambda outputs, lam: lam * np.abs(outputs).sum(axis=1),
         "positions": lambda outputs, lam: lam * np.abs(outputs).sum(axis=-1).mean(),
+        "rounded": _rounded(_activity),
         "last-axis": lambda outputs, lam: lam * np.abs(outputs).sum() / outputs.shape[-1],
     },
     hints={
@@ -319,6 +364,7 @@ activity_penalty = chapter.exercise(
         "no-strength": "The strength lam is missing.",
         "per-row": "You return one value per row. Average them: the loss is one number.",
         "positions": "You averaged over the positions of the image as well. Divide by the number of images only.",
+        "rounded": "You rounded. A penalty may be small as a whole: return all digits.",
         "last-axis": "You divided by the last axis. The rows come first.",
     },
 )
@@ -327,11 +373,12 @@ activity_penalty = chapter.exercise(
 @activity_penalty.check(
     points=2,
     hint="Sum |a| over everything, multiply by lam, and divide by the number of rows.",
-    more="Write lam * np.abs(outputs).sum() / len(outputs).",
+    more="The rows [1, -2, 0] and [0, 0, 5] with lam = 0.5 give 0.5 * (3 + 5) / 2 = 2.",
 )
 def sums_units_and_averages_rows(ask, rng):
     """is summed over the units and averaged over the rows"""
-    return ask(rng.normal(size=(6, 4)), rng.uniform(0.1, 0.4))
+    a = rng.normal(size=(6, 4))
+    return ask(a, _number(rng) / _activity(a, 1.0))
 
 
 @activity_penalty.check(

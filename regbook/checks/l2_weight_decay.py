@@ -3,7 +3,7 @@
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import Chapter, Failed, brief, compare, outputs, vary
+from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, vary
 
 chapter = Chapter("07_l2_weight_decay")
 
@@ -23,6 +23,14 @@ l2_penalty = chapter.exercise(
         "last-only": lambda weights, lam: lam * (weights[-1] ** 2).sum(),
         "no-strength": lambda weights, lam: sum((w**2).sum() for w in weights),
         "square-of-sum": lambda weights, lam: lam * sum(w.sum() ** 2 for w in weights),
+        "two-only": lambda weights, lam: lam * sum((w**2).sum() for w in weights[:2]),
+        "no-vectors": lambda weights, lam: lam * sum((w**2).sum() for w in weights if w.ndim > 1),
+        "rounded": [
+            lambda weights, lam, digits=digits: np.round(
+                lam * sum((w**2).sum() for w in weights), digits
+            )
+            for digits in (2, 3)
+        ],
     },
     hints={
         "norm": "You took the norm. The L2 penalty uses its square: no root.",
@@ -33,6 +41,9 @@ l2_penalty = chapter.exercise(
         "first-only": "Only the first kernel counts in your sum. Go through the whole list.",
         "last-only": "Only the last kernel counts in your sum. Is the total overwritten in the loop?",
         "no-strength": "The strength lam is missing.",
+        "two-only": "You add two arrays only. Go through the whole list, however long it is.",
+        "no-vectors": "You leave out arrays with one axis. Everything in the list is a kernel, of any shape.",
+        "rounded": "You rounded. A penalty may be small as a whole: return all digits.",
         "square-of-sum": "You squared the sum. Square each entry first, then add.",
     },
 )
@@ -41,12 +52,15 @@ l2_penalty = chapter.exercise(
 @l2_penalty.check(
     points=2,
     hint="The penalty is lam times the sum of w**2 over every entry of every array in the list.",
-    more="Write lam * sum((w**2).sum() for w in weights).",
+    more="For [1, 2] and [3] the squares add up to 1 + 4 + 9 = 14. lam comes in once, at the end.",
     keeps_input=True,
 )
 def sums_the_squares(ask, rng):
     """is lam times the sum of the squares of all entries"""
-    return ask([rng.normal(size=(3, 4)), rng.normal(size=(4, 2))], rng.uniform(0.1, 0.4))
+    flat = rng.choice([-1.0, 1.0], size=18) * rng.uniform(0.8, 2.2, size=18)
+    weights = [flat[:12].reshape(3, 4), flat[12:14], flat[14:].reshape(2, 2)]
+    penalty = (rng.integers(100, 300) + 0.45) / 1000  # which two or three digits do not hold
+    return ask(weights, penalty / (flat @ flat))
 
 
 @l2_penalty.check(
@@ -82,6 +96,7 @@ l2_gradient_step = chapter.exercise(
         "grows": lambda w, grad, lr, lam: w - lr * (grad - 2 * lam * w),
         "ascent": lambda w, grad, lr, lam: w + lr * (grad + 2 * lam * w),
         "no-penalty": lambda w, grad, lr, lam: w - lr * grad,
+        "decay-after": lambda w, grad, lr, lam: (w - lr * grad) * (1 - 2 * lr * lam),
         "scalar": lambda w, grad, lr, lam: w - lr * (grad + lam * (w**2).sum()),
         "sign-only": lambda w, grad, lr, lam: w - lr * (grad + lam * np.sign(w)),
     },
@@ -91,6 +106,7 @@ l2_gradient_step = chapter.exercise(
         "grows": "The penalty has the wrong sign: it makes weights grow. It must pull them towards zero.",
         "ascent": "You step up the gradient. Descent subtracts it.",
         "no-penalty": "The penalty is missing: this is plain gradient descent.",
+        "decay-after": "You shrink the weights after the step. The penalty's gradient belongs to the weights before it.",
         "scalar": "You added the value of the penalty. Add its gradient, 2 * lam * w, entry by entry.",
         "sign-only": "lam * sign(w) is the gradient of the L1 penalty.",
     },
@@ -100,7 +116,7 @@ l2_gradient_step = chapter.exercise(
 @l2_gradient_step.check(
     points=2,
     hint="The gradient of lam * w**2 is 2 * lam * w; add it to grad and step against the sum.",
-    more="Write w - lr * (grad + 2 * lam * w).",
+    more="For w = 1, grad = 0.2, lr = 0.1 and lam = 0.5 the penalised gradient is 0.2 + 1, and the answer 1 - 0.1 * 1.2 = 0.88.",
     keeps_input=True,
 )
 def follows_the_penalised_gradient(ask, rng):
@@ -120,7 +136,7 @@ def shrinks_without_gradient(ask, rng):
 
 @l2_gradient_step.check(
     hint="Without a penalty the step is plain gradient descent.",
-    more="For lam = 0 return w - lr * grad.",
+    more="For w = 1, grad = 0.5, lr = 0.2 and lam = 0 the answer is 0.9.",
 )
 def is_plain_descent_without_strength(ask, rng):
     """is plain gradient descent when lam is 0"""
@@ -197,7 +213,7 @@ adamw_step = chapter.exercise(
 @adamw_step.check(
     points=3,
     hint="Compare each of the five formulas of the exercise with your lines, in order.",
-    more="The decay is its own term: w - lr * weight_decay * w - lr * m_hat / (sqrt(v_hat) + eps).",
+    more="In the example of the exercise m is 0.05, v 0.00025, m_hat 0.5, v_hat 0.25 and w 1.8: print yours.",
 )
 def takes_the_step(ask, rng):
     """gives the weights and both moving averages after step 3"""
@@ -242,6 +258,7 @@ convert = chapter.exercise(
         "rooted": lambda l2: np.sqrt(l2),
         "quadrupled": lambda l2: 4 * l2,
         "negative": lambda l2: -2 * l2,
+        "rounded": [lambda l2, digits=digits: np.round(2 * l2, digits) for digits in (2, 3)],
     },
     hints={
         "same": "The libraries do not mean the same: Keras penalises l2 * w**2, PyTorch weight_decay / 2 * w**2.",
@@ -250,6 +267,7 @@ convert = chapter.exercise(
         "rooted": "No root is involved: both penalties use squares of the weights.",
         "quadrupled": "One factor of 2 is enough: it comes from the derivative of w**2.",
         "negative": "Both libraries subtract the penalty's gradient; the sign stays positive.",
+        "rounded": "You rounded. Strengths are often small: return all digits.",
     },
 )
 
@@ -257,7 +275,7 @@ convert = chapter.exercise(
 @convert.check(
     points=2,
     hint="Compare the shrink factors of one step: 1 - 2*lr*l2 in Keras, 1 - lr*weight_decay in PyTorch.",
-    more="The two factors are equal when weight_decay = 2 * l2.",
+    more="With lr = 0.1 and l2 = 0.05 Keras multiplies a weight by 0.99. Which weight_decay makes 1 - 0.1 * weight_decay the same?",
 )
 def gives_the_same_step(ask, rng):
     """makes one step of both libraries equal"""
@@ -266,12 +284,12 @@ def gives_the_same_step(ask, rng):
 
 @convert.check(
     hint="The rule is proportional: it holds for every strength, 0 included.",
-    more="Return 2 * l2, computed from the argument.",
+    more="Compute the answer from the argument: one factor for every strength, without a special case for 0.",
     keeps_input=True,
 )
 def is_proportional(ask, rng):
     """works for an array of strengths, 0 included"""
-    return ask(np.array([0.0, 1e-2, 0.5, *rng.uniform(size=2)]))
+    return ask(np.array([0.0, 1.234e-3, 3.0, *rng.uniform(size=2)]))
 
 
 # --- build_regularized_model -----------------------------------------------------------------
@@ -281,6 +299,7 @@ build_regularized_model = chapter.exercise(
     hints={
         "architecture": "The kernels and biases do not have the expected shapes (input, output): use two dense layers, each with a bias.",
         "no-relu": "The hidden layer has no ReLU: two layers without an activation are one linear map.",
+        "momentum": "The first step is right, but a second one from the same weights is another: the optimizer remembers the first. Use SGD without momentum.",
         "untrained": "One training step did not change the weights: does the optimizer hold the model's parameters, with the learning rate lr?",
         "biases": "The biases are penalised too. Leave them out: PyTorch needs two parameter groups, Keras no bias_regularizer.",
         "half-and-biases": "Two things: PyTorch's weight_decay=lam is only half of the penalty lam * sum(w**2), and it decays the biases as well.",
@@ -321,22 +340,29 @@ _STEPS = {
 }
 
 
-def _judge_one_step(ask, rng, lam, lr=0.5):
-    """Build the model, give it random weights, and compare one training step with the formulas."""
-    model = ask.model(4, 6, 3, lam, lr)
-    shapes = [(4, 6), (6,), (6, 3), (3,)]
+def _judge_steps(ask, rng, sizes, lam, steps=1):
+    """Build the model and compare training steps, each from the same weights, with the formulas."""
+    lr, (n_inputs, n_hidden, n_classes) = rng.uniform(0.2, 0.8), sizes
+    model = ask.model(*sizes, lam, lr)
+    shapes = [(n_inputs, n_hidden), (n_hidden,), (n_hidden, n_classes), (n_classes,)]
     built = [w.shape for w in model.weights()]
     if built != shapes:
         raise Failed(str(shapes), str(built), "architecture")
     weights = [rng.normal(size=shape) for shape in shapes]
-    x, y = rng.normal(size=(8, 4)), rng.integers(0, 3, size=8)
-    model.set_weights(weights)
-    model.train_step(x, y)
-    received, case = tuple(model.weights()), (weights, x, y, lr, lam)
-    outcome = compare(received, _sgd_step(*case))
-    if outcome.passed:
-        return outcome
-    return compare(received, _sgd_step(*case), {name: step(*case) for name, step in _STEPS.items()})
+    x, y = rng.normal(size=(8, n_inputs)), rng.integers(0, n_classes, size=8)
+    case = weights, x, y, lr, lam
+    right = _sgd_step(*case)
+    for number in range(steps):
+        model.set_weights(weights)
+        model.train_step(x, y)
+        received = tuple(model.weights())
+        outcome = compare(received, right)
+        if not outcome.passed and number:  # the step depends on the one before it
+            return judge(False, outcome.expected, outcome.received, {"momentum": True})
+        if not outcome.passed:
+            known = {name: step(*case) for name, step in _STEPS.items()}
+            return compare(received, right, known)
+    return outcome
 
 
 @build_regularized_model.check(
@@ -346,14 +372,14 @@ def _judge_one_step(ask, rng, lam, lr=0.5):
 )
 def trains_without_penalty(ask, rng):
     """takes a plain SGD step when lam is 0"""
-    return _judge_one_step(ask, rng, 0.0)
+    return _judge_steps(ask, rng, (4, 6, 3), 0.0, steps=2)
 
 
 @build_regularized_model.check(
     points=3,
     hint="After one step each kernel must have moved by an extra -lr * 2 * lam * w, each bias not.",
-    more="Keras: kernel_regularizer=keras.regularizers.l2(lam) on both layers. PyTorch: a parameter group of both kernels with weight_decay=2*lam, and one of the biases with 0.",
+    more="Keras: give both layers a kernel_regularizer; the factor 2 comes with its gradient. PyTorch: the optimizer takes a list of groups, dicts of params and weight_decay; there the factor 2 is yours.",
 )
 def penalises_the_kernels(ask, rng):
     """shrinks both kernels, and no bias, by the penalty's gradient"""
-    return _judge_one_step(ask, rng, rng.uniform(0.1, 0.3))
+    return _judge_steps(ask, rng, (3, 5, 4), rng.uniform(0.1, 0.3))

@@ -30,6 +30,7 @@ def _wrong_classes_only(alpha, k):
 
 
 def _mixed_formulas(alpha, k):
+    """Return shares of which each row holds more than 1."""
     return 1 - alpha + alpha / (k - 1), alpha / (k - 1)
 
 
@@ -39,6 +40,13 @@ def _mixed_formulas(alpha, k):
 def _smooth(y, num_classes, alpha, *, shares=_shares):
     own, other = shares(alpha, num_classes)
     return other + (own - other) * _hot(y, num_classes)
+
+
+def _columns_for_entries(y, num_classes, alpha):
+    own, other = _shares(alpha, num_classes)
+    targets = np.full((len(y), num_classes), other)
+    targets[:, y] = own
+    return targets
 
 
 smooth_labels = chapter.exercise(
@@ -54,6 +62,8 @@ smooth_labels = chapter.exercise(
         "one-hot": vary(_smooth, alpha=0.0),
         "transposed": lambda y, num_classes, alpha: _smooth(y, num_classes, alpha).T,
         "classes counted in y": lambda y, num_classes, alpha: _smooth(y, y.max() + 1, alpha),
+        "columns for entries": _columns_for_entries,
+        "rounded": lambda *given: _smooth(*given).round(2),
     },
     hints={
         "wrong classes only": "You spread alpha over the wrong classes only. Here every class gets alpha / K, the true one too.",
@@ -65,26 +75,29 @@ smooth_labels = chapter.exercise(
         "one-hot": "These are one-hot rows: alpha has no effect.",
         "transposed": "Rows and classes are swapped: the shape must be (rows, num_classes).",
         "classes counted in y": "You take the number of classes from y. A class may be absent: use num_classes.",
+        "columns for entries": "You set whole columns: targets[:, y] means these columns of every row. Pair the number of each row with its label.",
+        "rounded": "Your entries are rounded. Return them as they are.",
     },
 )
 
 
 @smooth_labels.check(
     points=2,
-    hint="Mix the one-hot rows with the uniform distribution: (1 - alpha) * one_hot + alpha / num_classes.",
-    more="Write (1 - alpha) * np.eye(num_classes)[y] + alpha / num_classes.",
+    hint="Mix the one-hot rows with the uniform distribution: the one-hot rows keep the share 1 - alpha, and alpha is spread evenly over all K classes.",
+    more="np.eye(num_classes) holds the one-hot row of every class; index it with y. With K = 4 and alpha = 0.2 every class gets 0.05, and the true one 0.8 more.",
 )
 def mixes_with_the_uniform(ask, rng):
     """gives the true class 1 - alpha + alpha/K and every other class alpha/K"""
-    classes, alpha = int(rng.integers(4, 7)), rng.uniform(0.1, 0.3)
+    classes = int(rng.integers(4, 7))
+    share = (rng.integers(25, 50) + 0.5) / 1000  # of each class: three digits do not hold it
     y = _labels(rng, 9, classes)
     y[1] = classes - 1
-    return ask(y, classes, alpha)
+    return ask(y, classes, classes * share)
 
 
 @smooth_labels.check(
     hint="The number of columns is num_classes, also when the last classes do not occur in y.",
-    more="Use np.eye(num_classes), not np.eye(y.max() + 1).",
+    more="y.max() + 1 is too small when the last classes are absent, and so is the number of different labels.",
 )
 def counts_absent_classes(ask, rng):
     """has a column for a class that does not occur, and rows that sum to 1"""
@@ -114,15 +127,19 @@ convert_smoothing = chapter.exercise(
         "one class too many": lambda alpha, k: alpha * (k + 1) / k,
         "mixed formulas": lambda alpha, k: alpha * k / (k - 1 + alpha),
         "times the wrong classes": lambda alpha, k: alpha * (k - 1),
+        "rounded": lambda alpha, k: np.round(alpha * k / (k - 1), 2),
+        "cut off": lambda alpha, k: np.minimum(alpha * k / (k - 1), 0.5),
     },
     hints={
         "other direction": "That is the way back, from the built-in argument to the alpha/(K-1) form. The built-in number must be the larger one.",
         "unchanged": "The two strengths are not equal: a wrong class gets alpha / (K - 1) here and alpha / K there.",
         "share of a class": "That is what each wrong class gets. The built-in strength is K times that.",
         "divided by K": "That is not a strength but a K-th of one.",
-        "one class too many": "The factor is K / (K - 1), not (K + 1) / K.",
+        "one class too many": "Your factor, (K + 1) / K, is too small: for two classes it is 1.5, and the strength must double.",
         "mixed formulas": "You made the sum 1 afterwards. The alpha/(K-1) form already sums to 1: its true class gets 1 - alpha.",
         "times the wrong classes": "That multiplies by the number of wrong classes.",
+        "rounded": "Your result is rounded. Return it as it is.",
+        "cut off": "Your result never exceeds 0.5. A strength can be as large as 1.",
     },
 )
 
@@ -130,7 +147,7 @@ convert_smoothing = chapter.exercise(
 @convert_smoothing.check(
     points=2,
     hint="Compare what a wrong class gets: alpha / (K - 1) in one form, the built-in strength / K in the other.",
-    more="Return alpha * num_classes / (num_classes - 1).",
+    more="Call the built-in strength s, and solve s / K = alpha / (K - 1) for s.",
 )
 def gives_the_same_targets(ask, rng):
     """makes the targets of both forms equal"""
@@ -139,12 +156,13 @@ def gives_the_same_targets(ask, rng):
 
 @convert_smoothing.check(
     hint="With two classes the strength doubles, and the rule holds for an array too.",
-    more="K / (K - 1) is 2 for two classes; the result is proportional to alpha.",
+    more="0.25 becomes 0.5, and 0 stays 0. Calculate with the array as a whole, and return all of it.",
     keeps_input=True,
 )
 def doubles_for_two_classes(ask, rng):
     """doubles an array of strengths for two classes, 0 included"""
-    return ask(np.array([0.0, 0.25, *rng.uniform(0, 0.5, size=2)]), 2)
+    drawn = (rng.integers(50, 450) + 0.25) / 1000  # three digits do not hold its double
+    return ask(np.array([0.0, 0.5, drawn]), 2)
 
 
 # --- smoothed_cross_entropy ------------------------------------------------------------------
@@ -167,6 +185,23 @@ def _away_from_zero(eps):
     ]
 
 
+def _entropy_of_counted_classes(logits, y, alpha):
+    log_p = log_softmax(logits)
+    uniform = log_p.sum(axis=1) / (y.max() + 1)
+    return -((1 - alpha) * log_p[np.arange(len(y)), y] + alpha * uniform).mean()
+
+
+def _after_the_largest_absolute_value(logits):
+    with np.errstate(divide="ignore"):
+        z = logits - np.abs(logits).max(axis=1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def _true_class_only(logits, y, alpha):
+    own, _ = _shares(alpha, logits.shape[1])
+    return -own * log_softmax(logits)[np.arange(len(y)), y].mean()
+
+
 smoothed_cross_entropy = chapter.exercise(
     "smoothed_cross_entropy",
     _entropy,
@@ -184,6 +219,11 @@ smoothed_cross_entropy = chapter.exercise(
         "wrong axis": vary(_entropy, log_p=lambda z: log_softmax(z.T).T),
         "bits": vary(_entropy, reduce=lambda losses: losses.mean() / np.log(2)),
         "alpha swapped": vary(_entropy, alpha=lambda a: 1 - a),
+        "classes counted in y": _entropy_of_counted_classes,
+        "largest absolute value": vary(_entropy, log_p=_after_the_largest_absolute_value),
+        "clipped logits": vary(_entropy, logits=lambda z: np.clip(z, -500, 500)),
+        "true class only": _true_class_only,
+        "rounded": vary(_entropy, reduce=lambda losses: losses.mean().round(2)),
         "clipped": [f for eps in (1e-7, 1e-8, 1e-12, 1e-15) for f in _away_from_zero(eps)],
     },
     hints={
@@ -200,6 +240,11 @@ smoothed_cross_entropy = chapter.exercise(
         "wrong axis": "Your softmax runs over the rows of the batch. It must run over the classes.",
         "bits": "You used the logarithm to base 2. Use log.",
         "alpha swapped": "alpha is the share of the uniform part; the one-hot part keeps 1 - alpha.",
+        "classes counted in y": "You divide alpha by the number of classes that occur in y. K is the number of columns of logits.",
+        "largest absolute value": "You subtract the largest absolute value. When all logits of a row are far below 0, every exponential becomes 0 that way: subtract the largest logit itself.",
+        "clipped logits": "You cut the logits off. They may be as large as 1000: subtract the largest one of each row instead.",
+        "true class only": "You take the loss of the true class alone. The other classes have a share of the target too.",
+        "rounded": "Your loss is rounded. Return it as it is.",
         "clipped": "You keep probabilities away from 0 before the logarithm, so a sure mistake costs too little. Compute the logarithm of the softmax directly.",
     },
 )
@@ -208,7 +253,7 @@ smoothed_cross_entropy = chapter.exercise(
 @smoothed_cross_entropy.check(
     points=3,
     hint="Smooth the labels, take the log-softmax of the logits, multiply, sum over the classes, mean over the rows.",
-    more="-(1 - alpha) * mean of log_p at the true class - alpha * mean of log_p over everything.",
+    more="Two means are enough: the mean of log_p at the true classes, with the weight 1 - alpha, and the mean of log_p over all entries, with the weight alpha. The sign comes last.",
 )
 def is_the_cross_entropy_of_smoothed_labels(ask, rng):
     """is the mean cross-entropy of the smoothed labels"""
@@ -220,14 +265,15 @@ def is_the_cross_entropy_of_smoothed_labels(ask, rng):
 @smoothed_cross_entropy.check(
     points=2,
     hint="exp(1000) overflows and log(0) is infinite. Work with the log-softmax, after subtracting the largest logit.",
-    more="z = logits - logits.max(axis=1, keepdims=True); log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))",
+    more="For a row [1000, 0] the shifted logits are [0, -1000], log(exp(0) + exp(-1000)) is 0, and so log_p is [0, -1000]. The option keepdims=True keeps the largest logits a column.",
     keeps_input=True,
 )
 def is_exact_for_large_logits(ask, rng):
     """is exact when logits are as large as 1000, for a sure mistake too"""
     alpha, high = rng.uniform(0.2, 0.5), rng.uniform(300, 900)
-    logits = [[high, 0, 0, 0], [0, high, 0, 100], [-high, -high, 5, -high], [1000, 0, 0, 0]]
-    return ask(np.array(logits), np.array([0, 2, 2, 0]), alpha)
+    logits = [[high, 0, 0, 0], [0, 0, high, 100], [-1000, 5 - high, -1000, -900], [1000, 0, 0, 0]]
+    logits.append([-1000, -995, -1000, -1000])  # far below 0, all of them
+    return ask(np.array(logits), np.array([0, 1, 1, 0, 1]), alpha)
 
 
 @smoothed_cross_entropy.check(
@@ -236,7 +282,7 @@ def is_exact_for_large_logits(ask, rng):
 )
 def is_log_k_for_equal_logits(ask, rng):
     """is log K for equal logits, and the ordinary cross-entropy at alpha 0"""
-    k = int(rng.integers(3, 9))
+    k = (3, 4, 7)[rng.integers(3)]  # log K is not a number of two digits
     y, logits = rng.integers(0, k, size=6), rng.normal(size=(6, k))
     equal, alpha = np.tile(rng.normal(size=(6, 1)), (1, k)), rng.uniform(0.1, 0.9)
     return {"equal logits": ask(equal, y, alpha), "alpha 0": ask(logits, y, 0.0)}
@@ -268,6 +314,11 @@ loss_floor = chapter.exercise(
         "uniform": lambda alpha, k: np.log(k),
         "mixture": lambda alpha, k: alpha * np.log(k),
         "sign": lambda alpha, k: -_floor(alpha, k),
+        "two classes": lambda alpha, k: _term(1 - alpha) + _term(alpha),
+        "others as one class": lambda alpha, k: _floor(alpha * 2 * (k - 1) / k, 2),
+        "share missing at the true class": vary(_floor, shares=lambda a, k: (1 - a, a / k)),
+        "alpha swapped": vary(_floor, alpha=lambda a: 1 - a),
+        "rounded": lambda alpha, k: round(_floor(alpha, k), 2),
     },
     hints={
         "zero": "Only the ordinary cross-entropy can reach 0. A soft target has an entropy.",
@@ -280,6 +331,11 @@ loss_floor = chapter.exercise(
         "uniform": "That is the entropy of the uniform distribution, the floor at alpha = 1 only.",
         "mixture": "The entropy of a mixture is not the mixture of the entropies.",
         "sign": "The sign is wrong: an entropy is not negative.",
+        "two classes": "You take the entropy of the two numbers 1 - alpha and alpha. The target has K entries.",
+        "others as one class": "You put the K - 1 other classes together as one. Each of them has a term of its own.",
+        "share missing at the true class": "Your target sums to less than 1: the true class gets its alpha / K as well.",
+        "alpha swapped": "alpha is the share of the uniform part; the one-hot part keeps 1 - alpha.",
+        "rounded": "Your floor is rounded. Return it as it is.",
     },
 )
 
@@ -287,7 +343,7 @@ loss_floor = chapter.exercise(
 @loss_floor.check(
     points=2,
     hint="One class has the probability 1 - alpha + alpha / K, and K - 1 classes have alpha / K. Add up -q * log(q).",
-    more="Build the target as an array of K numbers, and sum -target * np.log(target) over those above 0.",
+    more="Build the target as an array of K numbers. With K = 4 and alpha = 0.2 it is [0.85, 0.05, 0.05, 0.05], and the entropy is 0.5875.",
 )
 def is_the_entropy_of_the_target(ask, rng):
     """is the entropy of the smoothed target, in nats"""
@@ -295,19 +351,30 @@ def is_the_entropy_of_the_target(ask, rng):
 
 
 @loss_floor.check(
-    hint="At alpha = 0 the other classes have probability 0, and 0 * log(0) counts as 0.",
-    more="Leave out the zeros before the logarithm, or return 0.0 for alpha = 0.",
+    hint="At alpha = 0 the other classes have probability 0, and 0 * log(0) counts as 0. At alpha = 1 all classes are equal.",
+    more="np.log(0) is -inf, and 0 * -inf is NaN: leave out the zeros before the logarithm.",
 )
 def has_the_right_ends_too(ask, rng):
     """is 0 at alpha 0 and log K at alpha 1"""
-    k = int(rng.integers(3, 12))
+    k = (3, 4, 7)[rng.integers(3)]  # log K is not a number of two digits
     return {"alpha 0": ask(0.0, k), "alpha 1": ask(1.0, k)}
 
 
 # --- train_step_with_soft_targets ------------------------------------------------------------
 
 
-def _step(weights, x, targets, lr, *, tanh=True, twice=False, moves=(0, 1, 2, 3)):
+def _step(
+    weights,
+    x,
+    targets,
+    lr,
+    *,
+    tanh=True,
+    slope=lambda a: 1 - a**2,
+    twice=False,
+    w2_first=False,
+    moves=(0, 1, 2, 3),
+):
     """Return the four weights after one step, from the formulas."""
     w1, b1, w2, b2 = weights
     a = np.tanh(x @ w1 + b1) if tanh else x @ w1 + b1
@@ -317,9 +384,21 @@ def _step(weights, x, targets, lr, *, tanh=True, twice=False, moves=(0, 1, 2, 3)
         d = softmax(p) - targets
         d = p * (d - (p * d).sum(axis=1, keepdims=True))
     d = d / len(x)
-    dz = d @ w2.T * (1 - a**2 if tanh else 1)
+    back = w2 - lr * a.T @ d if w2_first else w2
+    dz = d @ back.T * (slope(a) if tanh else 1)
     gradients = [x.T @ dz, dz.sum(axis=0), a.T @ d, d.sum(axis=0)]
     return tuple(w - lr * gradients[i] if i in moves else w for i, w in enumerate(weights))
+
+
+def _row_by_row(weights, x, targets, lr):
+    for i in range(len(x)):
+        weights = _step(weights, x[i : i + 1], targets[i : i + 1], lr)
+    return weights
+
+
+def _adam(weights, x, targets, lr):
+    after = _step(weights, x, targets, 1.0)
+    return tuple(w + lr * np.sign(v - w) for w, v in zip(weights, after, strict=True))
 
 
 train_step = chapter.exercise(
@@ -338,6 +417,11 @@ train_step = chapter.exercise(
         "no step": vary(_step, lr=0.0),
         "no learning rate": vary(_step, lr=1.0),
         "smoothed again": vary(_step, targets=lambda t: 0.9 * t + 0.1 / t.shape[1]),
+        "W2 first": vary(_step, w2_first=True),
+        "no slope": vary(_step, slope=lambda a: 1),
+        "first layer only": vary(_step, moves=(0, 1)),
+        "row by row": _row_by_row,
+        "Adam": _adam,
     },
     hints={
         "changes its input": "Your step writes into the weights that it was given, so whoever called it has lost them. Make new arrays: w - lr * g.",
@@ -353,6 +437,11 @@ train_step = chapter.exercise(
         "no step": "The weights did not change.",
         "no learning rate": "The learning rate lr has no effect: multiply by it.",
         "smoothed again": "You smoothed the targets. They are to be used as they are.",
+        "W2 first": "You move W2 before the gradient of the hidden layer goes through it. Compute all four gradients from the old weights, then step.",
+        "no slope": "The gradient must pass through the tanh on its way back: the factor 1 - tanh**2 is missing.",
+        "first layer only": "Only the first layer moved. Step all four arrays.",
+        "row by row": "You take one step for each row. Take a single one, on the mean over the rows.",
+        "Adam": "Every entry moves by lr, whatever its gradient: that is the first step of Adam. Use plain gradient descent.",
     },
 )
 
@@ -367,7 +456,7 @@ def _network(rng, rows=6):
 @train_step.check(
     points=4,
     hint="The loss is the mean over the rows of -sum(targets * log_softmax(logits)). Step against its gradient.",
-    more="PyTorch: F.cross_entropy(logits, targets). Keras: CategoricalCrossentropy(from_logits=True)(targets, logits).",
+    more="The loss of PyTorch for labels, F.cross_entropy, takes distributions too, and CategoricalCrossentropy of Keras does with from_logits=True. By hand, start from the gradient at the logits: softmax minus targets, divided by the number of rows.",
 )
 def steps_on_the_soft_targets(ask, rng):
     """steps all four weights down the gradient of the mean cross-entropy"""
@@ -413,6 +502,10 @@ def _signed_error(p, y):
     return np.copysign(expected_calibration_error(p, y), _confidence(p, y) - _accuracy(p, y))
 
 
+def _ratio(p, y):
+    return _confidence(p, y) / _accuracy(p, y)
+
+
 diagnose_calibration = chapter.exercise(
     "diagnose_calibration",
     _diagnose,
@@ -424,8 +517,14 @@ diagnose_calibration = chapter.exercise(
         ],
         "no tolerance": vary(_diagnose, tolerance=0),
         "percent": vary(_diagnose, tolerance=5),
-        "tight tolerance": vary(_diagnose, tolerance=0.01),
+        "tight tolerance": [
+            vary(_diagnose, tolerance=0.01),
+            vary(_diagnose, confidence=_ratio, accuracy=lambda p, y: 1),
+        ],
         "wide tolerance": vary(_diagnose, tolerance=0.1),
+        "median": vary(_diagnose, confidence=lambda p, y: np.median(p.max(axis=1))),
+        "largest of all": vary(_diagnose, confidence=lambda p, y: p.max()),
+        "error rate": vary(_diagnose, accuracy=lambda p, y: 1 - _accuracy(p, y)),
         "unsigned": lambda p, y: _diagnose(p, y).replace("under", "over"),
         "mean of all": vary(_diagnose, confidence=lambda p, y: p.mean()),
         "accuracy above one half": vary(
@@ -439,9 +538,12 @@ diagnose_calibration = chapter.exercise(
         "swapped": "Over and under are swapped: over-confident means that the confidence exceeds the accuracy.",
         "true class": "You used the mean probability of the true class. Confidence is the largest probability of a row, whichever class it belongs to; accuracy is the share of rows whose largest probability is at the true class.",
         "no tolerance": "A difference of up to 0.05 counts as calibrated: the tolerance is missing.",
-        "percent": "Your tolerance is 5, but confidence and accuracy are fractions: five percentage points are 0.05.",
-        "tight tolerance": "Your tolerance is too small: it is 0.05.",
-        "wide tolerance": "Your tolerance is 0.1; it is 0.05.",
+        "percent": "You call every network calibrated. If your tolerance is 5: confidence and accuracy are fractions: five percentage points are 0.05.",
+        "tight tolerance": "A difference of 0.049 is too much for you. The tolerance is 0.05, above and below. It belongs to the difference, not to a ratio.",
+        "wide tolerance": "A difference of 0.051 is not enough for you. The tolerance is 0.05, and the difference is not rounded before.",
+        "median": "You took the median of the largest probabilities. Take the mean.",
+        "largest of all": "You took the largest probability of the whole array. Each row has its own; take their mean.",
+        "error rate": "You compare the confidence with the share of the wrong rows. Compare it with the share of the right ones.",
         "unsigned": "You use the size of the difference. Its sign tells over from under.",
         "mean of all": "You averaged all probabilities of a row, which always gives 1/K. Take the largest.",
         "accuracy above one half": "You count a row as right if its true class has more than 0.5. It is right if that class has the largest probability.",
@@ -454,10 +556,10 @@ diagnose_calibration = chapter.exercise(
 
 def _predictions(rng, confidence, accuracy, rows=200, classes=4):
     """Return (p, y) with this mean confidence, and exactly this accuracy."""
-    noise = rng.uniform(0.01, 0.03, size=rows // 2)
-    largest = confidence + np.concatenate([noise, -noise])  # the mean is exact
+    noise = rng.uniform(0.01, 0.016, size=rows // 4)
+    largest = confidence + np.concatenate([3 * noise, *[-noise] * 3])  # mean exact, median not
     p = ((1 - largest) / (classes - 1)).repeat(classes).reshape(rows, classes)
-    best = rng.integers(0, classes, size=rows)
+    best = np.sort(rng.integers(0, classes, size=rows))  # some classes are more often right
     p[np.arange(rows), best] = largest
     y, right = best.copy(), round(accuracy * rows)
     y[right:] = (best[right:] + rng.integers(1, classes, size=rows - right)) % classes
@@ -475,12 +577,12 @@ def _words(ask, rng, pairs, **options):
 @diagnose_calibration.check(
     points=3,
     hint="Subtract the accuracy from the mean of the largest probability of each row, and compare with 0.05.",
-    more="excess = p.max(axis=1).mean() - (p.argmax(axis=1) == y).mean()",
+    more="p.max(axis=1) holds the confidence of each row, p.argmax(axis=1) the class that it names. A difference of 0.049 is within the tolerance, one of 0.051 is not.",
 )
 def compares_confidence_with_accuracy(ask, rng):
     """names eight networks rightly, from far over to far under"""
-    pairs = [(0.9, 0.35), (0.9, 0.7), (0.83, 0.76), (0.8, 0.77), (0.8, 0.795), (0.75, 0.78)]
-    return _words(ask, rng, [*pairs, (0.7, 0.77), (0.5, 1.0)])
+    pairs = [(0.9, 0.35), (0.9, 0.7), (0.811, 0.76), (0.819, 0.77), (0.8, 0.795), (0.731, 0.78)]
+    return _words(ask, rng, [*pairs, (0.719, 0.77), (0.5, 1.0)])
 
 
 @diagnose_calibration.check(
@@ -502,7 +604,7 @@ def looks_at_the_means(ask, rng):
 
 @diagnose_calibration.check(
     hint="With ten classes and little confidence, a largest probability of 0.3 can still be right.",
-    more="Use p.argmax(axis=1) == y for the accuracy.",
+    more="A row is right if y is the class with its largest probability, however small that is.",
 )
 def works_without_a_majority(ask, rng):
     """is right about a network whose largest probabilities stay below one half"""

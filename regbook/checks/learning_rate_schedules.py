@@ -86,8 +86,8 @@ one_cycle = chapter.exercise(
 
 @one_cycle.check(
     points=3,
-    hint="Compare the rate at the first step, at the peak and at the last step with the text.",
-    more="first = max_lr / start_factor, top = warmup * total - 1; up to top the share is step / top, after it (step - top) / (total - 1 - top).",
+    hint="Compare the rate at the first step, at the peak and at the last step with the text. The peak may lie between two steps.",
+    more="The share of the way is 0 where a part begins and 1 where it ends. Where does the rise end, and how many steps are left from there to the last step? Do not round the peak to a whole step.",
 )
 def follows_the_cycle(ask, rng):
     """gives the rate of every step of the run"""
@@ -102,7 +102,8 @@ def follows_the_cycle(ask, rng):
 )
 def meets_the_three_rates(ask, rng):
     """starts at max_lr / 25, peaks at step 29 of 100, and ends near 0, for the usual factors"""
-    return _each(ask, (0, 29, 99), 100, rng.uniform(0.5, 2), 0.3, 25.0, 1e4)
+    max_lr = (5 * int(rng.integers(4, 9)) + 0.37) / 1000  # a first rate of many digits
+    return _each(ask, (0, 29, 99), 100, max_lr, 0.3, 25.0, 1e4)
 
 
 @one_cycle.check(
@@ -211,7 +212,7 @@ def _cosine_case(rng):
 @cosine_lr.check(
     points=2,
     hint="Between warmup and total the rate falls along half a cosine wave from max_lr to min_lr.",
-    more="share = (step - warmup) / (total - warmup); min_lr + (max_lr - min_lr) * (1 + cos(pi * share)) / 2.",
+    more="The share of the way is 0 at step warmup and 1 at step total. The cosine of pi times the share goes from 1 to -1: shift and scale it so that it goes from max_lr to min_lr.",
 )
 def falls_along_half_a_wave(ask, rng):
     """falls along half a cosine wave between warmup and total"""
@@ -222,7 +223,7 @@ def falls_along_half_a_wave(ask, rng):
 @cosine_lr.check(
     points=2,
     hint="At step 0 the rate is 0, at step warmup it is max_lr, between them it grows linearly.",
-    more="Return max_lr * step / warmup while step < warmup.",
+    more="With warmup = 4 and max_lr = 0.8 the first rates are 0, 0.2, 0.4, 0.6, 0.8.",
 )
 def warms_up(ask, rng):
     """grows linearly from 0 to max_lr in the first warmup steps"""
@@ -233,7 +234,7 @@ def warms_up(ask, rng):
 @cosine_lr.check(
     points=2,
     hint="A cosine is periodic. After step total the rate stays at min_lr.",
-    more="Return min_lr when step > total, or bound the share by 1.",
+    more="The share of the way must not grow beyond 1: np.clip and min bound a number.",
 )
 def stays_at_the_floor(ask, rng):
     """stays at min_lr after step total"""
@@ -268,6 +269,7 @@ def _plateau(
     forgets=False,
     tracks=False,
     blind=False,
+    counts=lambda loss, best: True,
 ):
     """Return the rates of the rule, or of a variant of it."""
     best, wait, rest, rates = losses[0], 0, 0, [lr]
@@ -276,7 +278,7 @@ def _plateau(
         rest -= 1
         if improves(loss, best, previous, min_delta) and not (blind and rest > 0):
             best, wait = loss, 0
-        elif rest <= 0:
+        elif rest <= 0 and counts(loss, best):
             wait += 1
             if wait >= patience:
                 lr, rest = reduced(lr, factor, min_lr), cooldown
@@ -294,6 +296,31 @@ def _same_epoch(losses, *rest):
     return _plateau(np.append(losses, losses[-1]), *rest)[1:]
 
 
+def _best_from(start):
+    """Return the answer whose best loss is a number before the first epoch."""
+    return lambda losses, *rest: _plateau(np.append(start, losses), *rest)[1:]
+
+
+def _once(losses, lr, factor, *rest):
+    return np.where(_plateau(losses, lr, factor, *rest) < lr, lr * factor, lr)
+
+
+def _counts_in_cooldown(blocked):
+    """Return the answer that reduces only after the cooldown, in which it blocks `blocked` epochs."""
+
+    def answer(losses, lr, factor, patience, min_delta, cooldown, min_lr):
+        best, wait, rest, rates = losses[0], 0, 0, [lr]
+        for loss in losses[1:]:
+            rates.append(lr)
+            best, wait = (loss, 0) if loss + min_delta < best else (best, wait + 1)
+            rest -= 1
+            if wait >= patience and rest <= 0:
+                lr, wait, rest = max(lr * factor, min_lr), 0, blocked(cooldown)
+        return rates
+
+    return answer
+
+
 reduce_on_plateau = chapter.exercise(
     "reduce_on_plateau",
     _plateau,
@@ -306,6 +333,17 @@ reduce_on_plateau = chapter.exercise(
             vary(_plateau, improves=lambda loss, best, previous, delta: loss <= previous),
         ],
         "same-epoch": _same_epoch,
+        "starts-too-low": [_best_from(1.0), _best_from(1000.0)],
+        "starts-at-first": lambda losses, *rest: _best_from(losses[0])(losses, *rest),
+        "share": vary(
+            _plateau, improves=lambda loss, best, previous, delta: loss < best * (1 - delta)
+        ),
+        "only-above": vary(_plateau, counts=lambda loss, best: loss > best),
+        "once": _once,
+        "counts-in-cooldown": [
+            _counts_in_cooldown(lambda cooldown: cooldown),
+            _counts_in_cooldown(lambda cooldown: cooldown + 1),
+        ],
         "forgets-best": vary(_plateau, forgets=True),
         "every-epoch": vary(_plateau, patience=1),
         "constant": vary(_plateau, factor=1.0, min_lr=0.0),
@@ -328,6 +366,12 @@ reduce_on_plateau = chapter.exercise(
         "no-reset": "After the first reduction you reduce in every epoch. A reduction sets the count back to 0.",
         "previous-loss": "You compare with the loss of the epoch before. Compare with the best loss so far: a loss that falls and stays above it is no improvement.",
         "same-epoch": "Your rate changes in the epoch whose loss it depends on. That loss is known after the epoch, so the next one is the first to use it.",
+        "starts-too-low": "Your best loss starts at a number, so no loss above it improves on it. Start at infinity, or at the first loss.",
+        "starts-at-first": "You count the first epoch as one without improvement. It is always an improvement.",
+        "share": "You take min_delta for a share of the best loss. It is a difference, in nats.",
+        "only-above": "You count only losses above the best. An equal loss, or a fall by less than min_delta, is no improvement either.",
+        "once": "You reduce the first rate only. Every reduction multiplies the rate of the epoch by factor.",
+        "counts-in-cooldown": "The count goes on during your cooldown. It rests until epoch t + cooldown, and that is the first to be counted.",
         "forgets-best": "You start a new best after a reduction. The best loss stays.",
         "every-epoch": "You reduce in every epoch without improvement. Wait for `patience` of them.",
         "constant": "Your rate never changes.",
@@ -348,25 +392,27 @@ reduce_on_plateau = chapter.exercise(
 @reduce_on_plateau.check(
     points=3,
     hint="Note the best loss, count epochs in a row without improvement, and reduce when the count reaches patience.",
-    more="The rate is appended before the epoch's loss is looked at; after a reduction the count is 0.",
+    more="With patience 2, losses 0.9, 0.5, 0.6, 0.7, 0.8, 0.9 reduce the rate after epochs 4 and 6. The best loss may be large: it starts at infinity or at the first loss.",
 )
 def reduces_when_patience_is_used_up(ask, rng):
     """reduces after `patience` epochs in a row without improvement, and then counts anew"""
     top = rng.uniform(1.5, 2)
     # Waits of 1 and 2; then losses that fall and stay above the best; then rises in a row.
     falls = [0, 0.5, 0.3, 0.6, 0.4, 0.45, 0.8, 0.5, 0.55, 0.6, 0.65, 0.7, 0.6, 0.5, 0.4, 0.3, 0.7]
-    return ask(top - np.array(falls), rng.uniform(2, 3), rng.uniform(0.4, 0.6), 3, 0.0, 0, 0.0)
+    losses = 1e6 * (top - np.array(falls))
+    return ask(losses, rng.uniform(2, 3), rng.uniform(0.4, 0.6), 3, 0.0, 0, 0.0)
 
 
 @reduce_on_plateau.check(
     points=2,
     hint="An improvement is more than min_delta below the best one noted; an equal loss is none.",
-    more="if loss + min_delta < best: note the loss. Do not update best in any other case.",
+    more="With min_delta = 0.1, the losses 0.90, 0.84, 0.78 have one improvement after the first: 0.78, which is compared with 0.90.",
 )
 def needs_more_than_min_delta(ask, rng):
     """asks for a fall by more than min_delta below the best loss noted"""
-    # Five falls of 1/32 exceed 1/8. Then a fall by exactly 1/8, and two levels.
-    start = rng.integers(20, 30) / 8
+    # Five falls of 1/32 exceed 1/8, and six exceed an eighth of the start. Then a fall by exactly
+    # 1/8, and two levels.
+    start = rng.integers(80, 84) / 64
     losses = start - np.array([*np.arange(12), 14, 14, *[32] * 6]) / 32
     return ask(losses, 1.0, 0.5, 3, 1 / 8, 0, 0.0)
 
@@ -374,24 +420,26 @@ def needs_more_than_min_delta(ask, rng):
 @reduce_on_plateau.check(
     points=2,
     hint="After a reduction in epoch t, epochs before t + cooldown are not counted.",
-    more="Set rest = cooldown at a reduction, subtract 1 in every epoch, and count only when rest <= 0.",
+    more="After a reduction in epoch 5 with cooldown 3, epochs 6 and 7 are not counted, and epoch 8 may be. A second counter, of the epochs since the reduction, tells which.",
 )
 def cools_down(ask, rng):
     """does not count before the cooldown is over, and notes improvements all the same"""
     low = rng.uniform(0.1, 0.2)
     # The best loss of all comes within the cooldown; then slow falls that never reach it.
-    losses = np.array([1, 0.9, 1, 1, 1, low, *np.linspace(0.8, 0.4, 12)])
-    return ask(losses, 1.0, 0.5, 2, 0.0, int(rng.integers(3, 5)), 0.0)
+    losses = np.array([1, 0.9, 1, 1, 1, 1, low, *np.linspace(0.8, 0.4, 12)])
+    cases = ((int(rng.integers(6, 8)), losses), (1, np.full(10, low)))
+    return {f"cooldown {n}": ask(some, 1.0, 0.5, 4, 0.0, n, 0.0) for n, some in cases}
 
 
 @reduce_on_plateau.check(
     hint="The rate never falls below min_lr, and a reduction that would cross it stops there.",
-    more="After lr * factor: if lr < min_lr, set lr = min_lr.",
+    more="With lr = 0.1, factor 0.5 and min_lr = 0.04 the rates are 0.1, 0.05 and then 0.04, not 0.025 and not 0.05 for ever.",
 )
 def stops_at_the_smallest_rate(ask, rng):
     """stops at min_lr"""
     losses, lr = np.full(9, rng.uniform(1, 2)), rng.uniform(0.8, 1.2)
-    return ask(losses, lr, 0.5, 2, 0.0, 0, 0.3 * lr)
+    rest = lr, 0.5, 2, 0.0, 0, 0.3 * lr
+    return {"9 equal losses": ask(losses, *rest), "a single epoch": ask(losses[:1], *rest)}
 
 
 # --- train_with_schedule ---------------------------------------------------------------------
@@ -469,19 +517,19 @@ train_with_schedule = chapter.exercise(
 )
 
 
-def _run(rng, steps=9):
-    x, y = rng.normal(size=(20, 4)), rng.integers(0, 3, size=20)
-    order = np.stack([rng.permutation(20)[:6] for _ in range(steps)])
+def _run(rng, steps=9, batch=6, classes=3):
+    x, y = rng.normal(size=(20, 4)), rng.integers(0, classes, size=20)
+    order = np.stack([rng.permutation(20)[:batch] for _ in range(steps)])
     low, high, end = rng.uniform(0.2, 0.3), rng.uniform(0.6, 0.8), rng.uniform(0.05, 0.1)
     rates = np.array([low, low, high, high, high, *[end] * (steps - 5)])
-    weights = rng.normal(size=(4, 3)), rng.normal(size=3)
-    return (*weights, x, y, order, rates, rng.uniform(0.7, 0.9))
+    weights = rng.normal(size=(4, classes)), rng.normal(size=classes)
+    return (*weights, x, y, order, rates, rng.uniform(0.75, 0.9))
 
 
 @train_with_schedule.check(
     points=3,
     hint="Set the rate before each step, and keep a velocity that does not hold the rate.",
-    more="PyTorch: set group['lr'] = rates[t] before optimizer.step(). Keras: multiply the momentums by the new rate over the old one whenever the rate changes.",
+    more="PyTorch keeps the rate in optimizer.param_groups, Keras in optimizer.learning_rate and, with it, in optimizer.momentums: convert those whenever the rate changes.",
 )
 def follows_the_rates(ask, rng):
     """ends with the weights of SGD with momentum under these rates"""
@@ -495,7 +543,7 @@ def follows_the_rates(ask, rng):
 )
 def is_sgd_at_a_constant_rate(ask, rng):
     """is plain SGD with momentum when all rates are equal"""
-    *case, _, momentum = _run(rng, steps=6)
+    *case, _, momentum = _run(rng, steps=6, batch=5, classes=4)
     return ask(*case, np.full(6, 0.25), momentum)
 
 
@@ -538,33 +586,73 @@ def _decay_first(train_loss, rates, reference):
     return "decayed too early" if early else _diagnose(train_loss, rates, reference)
 
 
+def _decay_before_rises(train_loss, rates, reference):
+    found = _diagnose(train_loss, rates, reference)
+    early = np.isfinite(train_loss).all() and rates[-1] <= rates.max() / 10
+    return "decayed too early" if early and found == "too large" else found
+
+
+def _above_the_lowest(loss):
+    return (loss[1:] > np.minimum.accumulate(loss)[:-1]).mean() >= 1 / 3
+
+
 diagnose_rate = chapter.exercise(
     "diagnose_rate",
     _diagnose,
     mistakes={
         "nan-unseen": vary(_diagnose, finite=lambda loss: True),
         "nan-at-the-end-only": vary(_diagnose, finite=lambda loss: np.isfinite(loss[-1])),
+        "infinity-unseen": vary(_diagnose, finite=lambda loss: not np.isnan(loss).any()),
         "last-rise": vary(_diagnose, jumps=lambda loss: loss[-1] > loss[-2]),
         "decay-is-early": _decay_first,
+        "decay-before-rises": _decay_before_rises,
         "jumps-first": vary(_diagnose, fine_first=False),
         "no-margin": vary(_diagnose, fine=lambda loss, reference: loss[-1] <= reference),
+        "wide-margin": [
+            vary(_diagnose, fine=lambda loss, reference: loss[-1] <= 1.2 * reference),
+            vary(_diagnose, fine=lambda loss, reference: loss[-1] <= reference + 0.1),
+            vary(_diagnose, fine=lambda loss, reference: round(loss[-1] / reference, 1) <= 1.1),
+        ],
+        "below-the-bound": vary(_diagnose, fine=lambda loss, reference: loss[-1] < 1.1 * reference),
+        "lowest-loss": vary(_diagnose, fine=lambda loss, reference: loss.min() <= 1.1 * reference),
         "absolute": vary(_diagnose, fine=lambda loss, reference: loss[-1] <= 0.1),
         "first-rate": vary(_diagnose, early=lambda rates: rates[-1] <= rates[0] / 10),
         "any-rise": vary(_diagnose, jumps=lambda loss: (np.diff(loss) > 0).any()),
+        "more-than-a-third": [
+            vary(_diagnose, jumps=lambda loss: (np.diff(loss) > 0).mean() > 1 / 3),
+            vary(_diagnose, jumps=lambda loss: (np.diff(loss) > 0).sum() >= len(loss) / 3),
+        ],
+        "coarse-third": [
+            vary(_diagnose, jumps=lambda loss: (np.diff(loss) > 0).mean() >= 0.33),
+            vary(_diagnose, jumps=lambda loss: (np.diff(loss) > 0).sum() >= len(loss) // 3),
+        ],
+        "above-the-lowest": vary(_diagnose, jumps=_above_the_lowest),
+        "equal-rises": vary(_diagnose, jumps=lambda loss: (np.diff(loss) >= 0).mean() >= 1 / 3),
+        "less-than-a-tenth": vary(_diagnose, early=lambda rates: rates[-1] < rates.max() / 10),
         "smallest-rate": vary(_diagnose, early=lambda rates: rates.min() <= rates.max() / 10),
         "any-change": vary(_diagnose, early=lambda rates: (np.diff(rates) < 0).any()),
         "always-small": vary(_diagnose, early=lambda rates: False),
     },
     hints={
         "nan-unseen": "You overlook losses that are not finite: every comparison with NaN is False. Ask np.isfinite first.",
-        "nan-at-the-end-only": "You look for losses that are not finite at the end only. Look at all of them.",
+        "nan-at-the-end-only": "You overlook losses that were not finite for a while. Look at all of them, before any other rule.",
+        "infinity-unseen": "You overlook infinity: np.isnan is False for it. np.isfinite is False for both.",
         "last-rise": "You overlook a jumping loss. Count the rises over the whole run, not only at its end.",
         "decay-is-early": "You call every decay too early. A decay that ends at the reference was right.",
+        "decay-before-rises": "You ask for the decay before the rises. The first rule that holds decides: a jumping run was too large, with or without a decay.",
         "jumps-first": "You count the rises before you look at the end. A jumping run that reaches the reference is fine.",
         "no-margin": "Your bound is the reference itself. Up to 1.1 times the reference is fine.",
+        "wide-margin": "Your bound for a fine run is too wide: it is 1.1 times the reference, not rounded.",
+        "below-the-bound": "Your run must end below 1.1 times the reference. Exactly 1.1 times is fine too.",
+        "lowest-loss": "You look at the lowest loss of the run. The last one decides.",
         "absolute": "You do not call a run fine that reaches the reference. Does your bound depend on it, and is it asked first?",
         "first-rate": "You compare with the first rate. After a warm-up that is not the largest one.",
         "any-rise": "You call a few rises too large. They must make up a third of the epochs.",
+        "more-than-a-third": "You overlook rises in exactly a third of the epochs after the first, such as 4 rises in 13 epochs. They are enough.",
+        "coarse-third": "Too few rises are enough in your rule: 33 in the 100 epochs after the first are less than a third. Compare with 1 / 3 itself, not with a rounded number.",
+        "above-the-lowest": "You compare with the lowest loss so far. A rise is counted from one epoch to the next.",
+        "equal-rises": "You count an equal loss as a rise.",
+        "less-than-a-tenth": "You ask for a last rate below a tenth of the largest. Exactly a tenth is early too.",
         "smallest-rate": "You look at the smallest rate of the run. Look at the last one: a warm-up starts low too.",
         "any-change": "You call every fall of the rate an early decay. The last rate must be at most a tenth of the largest.",
         "always-small": "You do not look at the rates: some of these runs were decayed.",
@@ -578,68 +666,97 @@ def _smooth(rng, first, last, epochs=13):
     return first - (first - last) * np.concatenate([[0], steps.cumsum() / steps.sum()])
 
 
+def _rising(loss, *epochs):
+    """Return the curve with the loss of these epochs (from 0) a little above the one before."""
+    loss = loss.copy()
+    for epoch in epochs:
+        loss[epoch] = loss[epoch - 1] + 0.01
+    return loss
+
+
+def _in_halves(rng):
+    """Draw a number that stays exact when it is multiplied by 1.1 or divided by 10."""
+    return 0.15625 * 2.0 ** rng.integers(3)
+
+
 @diagnose_rate.check(
     points=2,
-    hint="A loss that is not finite means too large, before any other rule; so do many rises, if the end is not fine.",
-    more="Use np.isfinite first: every comparison with NaN is False.",
+    hint="A loss that is not finite means too large, before any other rule; so do rises in a third of the epochs after the first or in more, if the end is not fine.",
+    more="np.isfinite tells NaN and infinity from numbers, np.diff gives the changes from one epoch to the next. Four rises in 13 epochs are exactly a third, since the first epoch cannot rise.",
 )
 def knows_a_rate_that_is_too_large(ask, rng):
     """calls a run that blew up, or that keeps jumping, too large"""
     reference = rng.uniform(0.2, 0.3)
-    nan, overflow, jumping = (_smooth(rng, 2.3, 1.2) for _ in range(3))
-    nan[5:], overflow[1:3] = np.nan, np.inf
-    overflow[-1] = reference
-    jumping[[2, 4, 7, 9, 11]] += 1.0
-    cases = {
-        "NaN from the middle on": nan,
-        "infinite for two epochs, then down to the reference": overflow,
-        "a loss that rises in 5 of 12 epochs": jumping,
+    nan, overflow, gap, jumping, small = (_smooth(rng, 2.3, 1.2) for _ in range(5))
+    nan[5:], gap[3:6], overflow[1:3] = np.nan, np.nan, np.inf
+    gap[-1] = overflow[-1] = reference
+    jumping[[1, 2, 3, 4, 6, 8, 10]] += np.array([1, 1.5, 2, 2.5, 3, 3, 3])
+    constant, decay = np.full(13, 0.5), 0.5 * 0.7 ** np.arange(13)
+    return {
+        "NaN from the middle on": ask(nan, constant, reference),
+        "NaN for three epochs, then down to the reference": ask(gap, constant, reference),
+        "infinite for two epochs, then down to the reference": ask(overflow, constant, reference),
+        "a loss that rises in 7 of 12 epochs, with a decay": ask(jumping, decay, reference),
+        "a loss that rises a little in 4 of 12 epochs": ask(
+            _rising(small, 2, 5, 8, 11), constant, reference
+        ),
     }
-    return {case: ask(loss, np.full(13, 0.5), reference) for case, loss in cases.items()}
 
 
 @diagnose_rate.check(
     points=2,
     hint="Fine is decided by the last loss against the reference, whatever the rate did and however the loss jumped.",
-    more="train_loss[-1] <= 1.1 * reference, asked before the rises and before the rate.",
+    more="With the reference 0.5, a run that ends at 0.55 is fine and one that ends at 0.56 is not. Ask this before the rises and before the rate.",
 )
 def knows_a_fine_run(ask, rng):
     """calls a run that reaches the reference fine, also with a decay or with jumps"""
-    reference = rng.uniform(0.3, 0.4)
+    reference = _in_halves(rng)
     decay = 0.5 * 0.7 ** np.arange(13)
-    better, close, above = (_smooth(rng, 2.3, k * reference) for k in (0.7, 1.07, 1.3))
+    ends = 0.7, 1.05, 1.1, 1.12, 2.5
+    better, close, border, above, far = (_smooth(rng, 2.3, k * reference) for k in ends)
+    border[-1], far[8] = reference * 11 / 10, 0.9 * reference
     jumping = better.copy()
     jumping[[2, 4, 6, 8, 10]] += 1.0
     return {
         "0.7 times the reference, with a decay": ask(better, decay, reference),
-        "1.07 times the reference, with a decay": ask(close, decay, reference),
+        "1.05 times the reference, with a decay": ask(close, decay, reference),
+        "1.1 times the reference, with a decay": ask(border, decay, reference),
         "0.7 times the reference, with jumps": ask(jumping, np.full(13, 0.5), reference),
-        "1.3 times the reference, with a decay": ask(above, decay, reference),
+        "1.12 times the reference, with a decay": ask(above, decay, reference),
+        "2.5 times the reference, after lower losses, with a decay": ask(far, decay, reference),
     }
 
 
 @diagnose_rate.check(
     points=2,
-    hint="Compare the last rate with the largest rate of the run: a warm-up starts low.",
-    more="rates[-1] <= rates.max() / 10 says that the rate has come down.",
+    hint="Compare the last rate with a tenth of the largest rate of the run, and count the rises: a few of them, or equal losses, say nothing.",
+    more="A warm-up starts low: neither the first rate nor the smallest one decides. 33 rises in the 100 epochs after the first are less than a third.",
 )
 def tells_early_decay_from_small(ask, rng):
     """tells a decay that came too early from a rate that was always too small"""
     reference = rng.uniform(0.2, 0.3)
-    loss, few = _smooth(rng, 2.3, 1.5), _smooth(rng, 2.3, 1.5)
-    few[[3, 6, 9]] = few[[2, 5, 8]] + 0.01
-    peak = rng.uniform(0.4, 0.6)
+    loss, flat = _smooth(rng, 2.3, 1.5), _smooth(rng, 2.3, 1.5)
+    flat[[2, 3, 4, 6, 8]] = flat[[1, 1, 1, 5, 7]]
+    peak = 2 * _in_halves(rng)
     constant = np.full(13, peak / 20)
+    long = _rising(np.linspace(2.3, 1.6, 101), *range(1, 100, 3))
     schedules = {
         "a constant rate": constant,
-        "a last rate of 1/10.5 of the peak": np.array([peak] * 12 + [peak / 10.5]),
+        "a last rate of 1/10 of the peak": np.array([peak] * 12 + [peak / 10]),
+        "a last rate of 1/15 of the peak, after lower ones": np.array(
+            [peak] * 4 + [peak / 20] * 8 + [peak / 15]
+        ),
         "a last rate of 1/9.5 of the peak, after lower ones": np.array(
             [peak] * 4 + [peak / 20] * 8 + [peak / 9.5]
         ),
-        "a warm-up, then 1/30 of the peak": np.array(
-            [peak / 50, peak / 20, peak] + [peak / 30] * 10
+        "a last rate of 1/2 of the peak": np.array([peak] * 12 + [peak / 2]),
+        "a warm-up, then the peak, then 1/200 of it": np.array(
+            [peak / 50, peak / 20] + [peak] * 10 + [peak / 200]
         ),
         "a warm-up, then the peak": np.array([peak / 50, peak / 20] + [peak] * 11),
     }
     answers = {case: ask(loss, rates, reference) for case, rates in schedules.items()}
-    return answers | {"a loss that rises in 3 of 12 epochs": ask(few, constant, reference)}
+    return answers | {
+        "a loss that rises in 33 of 100 epochs": ask(long, np.full(101, peak), reference),
+        "a loss that stays equal in 5 of 12 epochs": ask(flat, constant, reference),
+    }

@@ -25,7 +25,7 @@ def _kernel(rng, norms, inputs=5):
 
 def _mixed(rng, r, inputs=5):
     """Draw a kernel with units inside and outside the ball of radius r."""
-    return _kernel(rng, r * np.array([*rng.uniform(1.5, 3, 2), *rng.uniform(0.2, 0.6, 2)]), inputs)
+    return _kernel(rng, r * np.array([*rng.uniform(2.3, 3, 2), *rng.uniform(0.2, 0.6, 2)]), inputs)
 
 
 # --- max_norm_projection ---------------------------------------------------------------------
@@ -44,6 +44,9 @@ projection = chapter.exercise(
         "clipped": lambda W, r, axis: np.clip(W, -r, r),
         "squared": lambda W, r, axis: W * np.minimum(1, r / _norms(W, axis) ** 2),
         "absolute": vary(_project, power=1),
+        "mean-square": lambda W, r, axis: (
+            W * np.minimum(1, r / np.sqrt((W**2).mean(axis=axis, keepdims=True) + 1e-99))
+        ),
         "unit-sphere": lambda W, r, axis: np.where(_norms(W, axis) > r, W / _norms(W, axis), W),
         "unchanged": lambda W, r, axis: W,
         "first-axis": vary(_project, axis=0),
@@ -59,6 +62,7 @@ projection = chapter.exercise(
         "clipped": "You clipped single weights. The constraint is on the norm of a unit: all its weights shrink by one factor.",
         "squared": "You compare with the sum of the squares. The norm is its root.",
         "absolute": "You took the 1-norm, the sum of absolute values. Max-norm uses the root of the sum of squares.",
+        "mean-square": "You took the root of the mean square. The norm is the root of the sum of squares.",
         "unit-sphere": "Long units end with norm 1 instead of r.",
         "unchanged": "Nothing changed: units outside the ball must be shortened.",
         "first-axis": "You sum over the first axis only. A filter has three axes of inputs: use the argument `axis` as it comes.",
@@ -70,7 +74,7 @@ projection = chapter.exercise(
 @projection.check(
     points=2,
     hint="Multiply each unit by min(1, r / norm), with the norm taken over `axis`.",
-    more="norm = np.sqrt((W**2).sum(axis=axis, keepdims=True)); the factor is r / np.maximum(norm, r).",
+    more="A unit of norm 5 and a radius of 2 make the factor 0.4, a unit of norm 0.5 the factor 1. With keepdims=True the norms fit the kernel again; np.minimum or np.maximum saves the condition.",
 )
 def draws_units_back(ask, rng):
     """shortens units outside the ball to r and leaves units inside alone"""
@@ -87,21 +91,21 @@ def draws_units_back(ask, rng):
 def handles_a_convolution(ask, rng):
     """uses one norm per filter when axis is (0, 1, 2), and works for a weight of PyTorch"""
     r = rng.uniform(0.7, 1.6)
-    filters = rng.normal(size=(3, 2, 4, 5)) * rng.choice([0.1, 1.0], size=5)
-    filters[..., 0] *= 10 / np.linalg.norm(filters[..., 0])
+    # Entries of size 1 make a filter too long, entries of size 0.1 leave it inside.
+    filters = rng.normal(size=(3, 2, 4, 5)) * rng.permutation([0.1, 0.1, 1, 1, 2])
     weight = _mixed(rng, r).T  # (out, in)
     return {"a convolution": ask(filters, r, (0, 1, 2)), "a weight of PyTorch": ask(weight, r, 1)}
 
 
 @projection.check(
     hint="A unit whose weights are all zero has norm 0: avoid 0 / 0.",
-    more="Divide by np.maximum(norm, r), which is never 0.",
+    more="r / norm is infinite for such a unit, and 0 times infinity is NaN. A divisor that is never below r cannot be 0.",
 )
 def keeps_a_zero_unit(ask, rng):
     """keeps a unit of zeros, and a kernel that lies inside the ball"""
     w = _kernel(rng, rng.uniform(0.2, 0.9, size=4))
     w[:, 1] = 0
-    return ask(w, 1.0, 0)
+    return {"all inside": ask(w, 1.0, 0), "one unit outside": ask(w * [1, 1, 15, 1], 1.0, 0)}
 
 
 # --- train_step_with_max_norm ----------------------------------------------------------------
@@ -142,6 +146,11 @@ train_step = chapter.exercise(
         "wrong-axis": vary(_step, after=lambda new, _, r: _project(new, r, 1)),
         "scales-up": vary(_step, after=lambda new, _, r: new * r / _norms(new)),
         "whole-kernel": vary(_step, after=lambda new, _, r: new * min(1, r / np.linalg.norm(new))),
+        "old-norm": [
+            vary(_step, after=lambda new, old, r: new * np.minimum(1, r / _norms(old))),
+            vary(_step, after=lambda new, old, r: np.where(_norms(old) > r, _project(new, r), new)),
+        ],
+        "unit-sphere": vary(_step, after=lambda new, _, r: _project(new, 1)),
         "gradient-clipped": vary(_step, after=_free, bound=_project),
         "summed-loss": lambda kernel, bias, x, y, lr, r: _step(kernel, bias, x, y, len(x) * lr, r),
         "ascent": vary(_step, lr=lambda lr: -lr),
@@ -155,6 +164,8 @@ train_step = chapter.exercise(
         "wrong-axis": "You bounded the rows. Here a column holds the weights that enter one unit: sum over axis 0.",
         "scales-up": "Units inside the ball grew to norm r: the minimum in min(1, r / norm) is missing.",
         "whole-kernel": "You took one norm of the whole kernel. Each column has its own.",
+        "old-norm": "You took the norms from before the step. The step changes them, and pushes other units out: measure after it.",
+        "unit-sphere": "Long units end with norm 1 instead of r.",
         "gradient-clipped": "You bounded the gradient. That is gradient clipping; max-norm bounds the weights.",
         "summed-loss": "You took the sum of the losses over the rows. The loss is their mean.",
         "ascent": "You step up the gradient. Descent subtracts it.",
@@ -170,33 +181,36 @@ def _layer(rng, norms):
 @train_step.check(
     points=3,
     hint="First the step on kernel and bias, then the projection of the kernel's columns.",
-    more="kernel -= lr * gradient; then kernel *= min(1, r / norm), the norm over axis 0. Take the mean cross-entropy over the rows.",
+    more="The gradient in the logits is (softmax - one-hot labels) / rows; x.T @ carries it to the kernel, a sum over the rows to the bias. Project as in the exercise above, with axis 0.",
 )
 def steps_then_projects(ask, rng):
     """takes the step, then draws the units of the kernel back"""
-    r, lr = rng.uniform(0.9, 1.1), rng.uniform(0.6, 1.0)
+    # The radius is not 1: an answer may have forgotten it.
+    r, lr = 1 + rng.choice([-1, 1]) * rng.uniform(0.05, 0.1), rng.uniform(0.6, 1.0)
     ready = False
-    # One unit must stay inside and another be pushed out; a row and a gradient must be long, too.
+    # One unit must stay inside, another be pushed out and the longest stay outside; a row and a
+    # gradient must be long, too.
     while not ready:
-        kernel, bias, x, y = _layer(rng, r * np.array([0.1, 0.1, 0.9, 0.9, 2]))
+        kernel, bias, x, y = _layer(rng, r * np.array([0.1, 0.1, 0.9, 0.9, 3]))
         bias *= 3 * r / np.linalg.norm(bias)
         gradient = _gradients(kernel, bias, x, y)[0]
         units, rows = _norms(kernel - lr * gradient), _norms(kernel - lr * gradient, 1)
-        long = min(units[0, :4].max(), rows.max(), _norms(gradient).max()) > 1.1 * r
-        ready = long and units.min() < 0.9 * r
+        largest = units[0, :4].max(), units[0, 4], rows.max(), _norms(gradient).max()
+        ready = min(largest) > 1.1 * r and units.min() < 0.9 * r
     return outputs(ask(kernel, bias, x, y, lr, r), kernel.shape, bias.shape)
 
 
 @train_step.check(
     points=2,
     hint="Inside the ball the step must be plain gradient descent.",
-    more="With a large r return kernel - lr * gradient and bias - lr * gradient, unchanged.",
+    more="With a large r the projection changes nothing, so the step alone is tested here: gradient of the mean loss, times lr, subtracted. The number of classes is the number of columns: not every class occurs in y.",
     keeps_input=True,
 )
 def is_plain_descent_inside(ask, rng):
     """is plain gradient descent while no unit reaches the wall"""
-    case = _layer(rng, rng.uniform(0.5, 1.5, size=3))
-    return outputs(ask(*case, rng.uniform(0.1, 0.3), 50.0), (4, 3), (3,))
+    kernel, bias, x, y = _layer(rng, rng.uniform(0.5, 1.5, size=3))
+    y = np.append(y[1:] % 2, 1)  # the last class does not occur
+    return outputs(ask(kernel, bias, x, y, rng.uniform(0.1, 0.3), 50.0), (4, 3), (3,))
 
 
 # --- find_active_units -----------------------------------------------------------------------
@@ -210,21 +224,35 @@ find_active = chapter.exercise(
     "find_active_units",
     _active,
     mistakes={
-        "strictly-above": lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) > r,
+        "no-tolerance": [
+            lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) > r,
+            lambda kernel, r, tol: np.isclose(np.linalg.norm(kernel, axis=0), r),
+        ],
+        "fixed-tolerance": [
+            vary(_active, tol=0.001),
+            vary(_active, tol=0.01),
+        ],
+        "border-excluded": lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) > (1 - tol) * r,
         "inverted": lambda kernel, r, tol: ~_active(kernel, r, tol),
         "absolute-tolerance": lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) >= r - tol,
         "squared": lambda kernel, r, tol: (kernel**2).sum(axis=0) >= (1 - tol) * r,
+        "absolute": lambda kernel, r, tol: np.abs(kernel).sum(axis=0) >= (1 - tol) * r,
         "rows": lambda kernel, r, tol: _active(kernel.T, r, tol),
+        "longest-unit": lambda kernel, r, tol: _active(kernel, _norms(kernel).max(), tol),
         "entries": lambda kernel, r, tol: (np.abs(kernel) >= (1 - tol) * r).any(axis=0),
         "indices": lambda kernel, r, tol: np.flatnonzero(_active(kernel, r, tol)),
         "count": lambda kernel, r, tol: _active(kernel, r, tol).sum(),
     },
     hints={
-        "strictly-above": "No norm is above r after a projection, so you find none. Allow for the tolerance: at least (1 - tol) * r.",
+        "no-tolerance": "You compare with r itself. No norm is above it, and a unit on the wall may have ended slightly below it: allow for the tolerance.",
+        "fixed-tolerance": "Your tolerance is a fixed number. Use the argument `tol`.",
+        "border-excluded": "A unit whose norm is exactly (1 - tol) * r is active too: at least means >=, and the border is (1 - tol) * r, not r / (1 + tol).",
         "inverted": "You marked the units inside the ball. The active ones lie on the wall.",
         "absolute-tolerance": "You subtracted tol itself. The tolerance is relative: (1 - tol) * r.",
         "squared": "You compare the sum of squares with r. Take the root first.",
+        "absolute": "You added absolute values. The norm is the root of the sum of squares.",
         "rows": "You took the norms of the rows. A unit is a column: sum over axis 0.",
+        "longest-unit": "You compare with the longest unit. The wall is at r, and it may be that no unit reaches it.",
         "entries": "You compare single weights with r. The constraint is on the norm of the column.",
         "indices": "Return one truth value per unit, not the numbers of the active ones.",
         "count": "Return one truth value per unit, not their number.",
@@ -236,33 +264,40 @@ find_active = chapter.exercise(
 @find_active.check(
     points=2,
     hint="A unit is active when the norm of its column is at least (1 - tol) * r.",
-    more="np.linalg.norm(kernel, axis=0) >= (1 - tol) * r",
+    more="For r = 2 and tol = 0.01 the border is 1.98, and a norm of 1.98 counts. np.linalg.norm takes an axis; a comparison of arrays is an array of truth values.",
     keeps_input=True,
 )
 def counts_units_on_the_wall(ask, rng):
     """finds the units on the wall, those slightly below r included"""
-    r, tol = rng.uniform(1.6, 3), rng.uniform(0.03, 0.06)
-    near = 1 - tol * rng.uniform(0.2, 0.8)
-    # For r above 1, tol alone is a narrower band than tol * r: the unit at `between` tells.
-    between = 1 - tol * (1 + 1 / r) / 2
-    beyond = 1 - tol * rng.uniform(1.3, 1.6)
-    kernel = _kernel(rng, r * np.array([0.3, 1 - 1e-7, near, beyond, between, 0.7, 0.5]), inputs=4)
-    kernel[:, -1] = (0, near * r, 0, 0)  # one weight alone reaches the wall
-    return ask(kernel[:, rng.permutation(7)], r, tol)
+    # Eighths and powers of two, so that the border is exact whatever way it is computed.
+    r, tol = rng.integers(17, 25) / 8, rng.integers(6, 9) / 128
+    border = (1 - tol) * r
+    # How far from the wall the active ones are: fixed tolerances of 0.001 and 0.01, an absolute
+    # one, and half of the right one find more and more of them, but none finds all.
+    gaps = np.array(
+        [1e-7, 5e-4, (0.01 + tol / r) / 2, tol * (1 / r + 0.5) / 2, tol * (1 + 1 / r) / 2]
+    )
+    norms = r * np.array([0, 0, 0.3, 1 - tol - 1e-5, *(1 - gaps), 0, 0])
+    kernel = _kernel(rng, norms, inputs=4)
+    kernel[1, -2:] = 0.999 * r, border  # one weight alone reaches the wall
+    # Of norms 0.52 and 0.7 times r: the sums of absolute values are twice that, and of the sums
+    # of squares only the second is above r.
+    kernel[:, 0], kernel[:, 1] = 0.26 * r, 0.35 * r
+    return ask(kernel[:, rng.permutation(11)], r, tol)
 
 
 @find_active.check(
     hint="If all units lie well inside the ball the constraint does nothing: all False.",
-    more="Compare every column with (1 - tol) * r; return the comparison.",
+    more="The comparison of the norms with the border is the answer: one truth value per column, all True or all False here.",
 )
 def sees_an_idle_constraint(ask, rng):
     """finds no active unit when all lie inside, and every unit when all lie on the wall"""
-    r = rng.uniform(1.2, 3)
-    inside = _kernel(rng, r * rng.uniform(0.1, 0.8, size=5), inputs=8)
+    r = rng.integers(9, 13) / 4
+    inside = _kernel(rng, r * rng.permutation([0.1, 0.3, 0.5, 0.72, 0.8]), inputs=8)
     wall = _kernel(rng, np.full(5, r) * (1 - 1e-6), inputs=8)
     none, each = ask(inside, r, 1e-3), ask(wall, r, 1e-3)
     right = np.array_equal(none, np.zeros(5)) and np.array_equal(each, np.ones(5))
-    if right and each.dtype != bool:
+    if right and np.asarray(each).dtype != bool:
         raise Failed("True or False", brief(each), "numbers")
     return {"all inside": none, "all on the wall": each}
 
@@ -270,19 +305,36 @@ def sees_an_idle_constraint(ask, rng):
 # --- repair_the_constraint -------------------------------------------------------------------
 
 
-def _loop(kernel, gradient, steps, lr, r, *, axis=0, up=False, early=False, each=True):
-    """Run the loop with any of its faults left in."""
+def _loop(
+    kernel,
+    gradient,
+    steps,
+    lr,
+    r,
+    *,
+    axis=0,
+    up=False,
+    early=False,
+    each=True,
+    when=None,
+    norms=None,
+):
+    """Run the loop with any of its faults left in.
 
-    def constrain(w):
-        factor = r / _norms(w, axis)
+    when: a function of the step and the steps, whether to project. norms: a function of the kernel
+    before the step and after it, the norms to take.
+    """
+
+    def constrain(w, before=None):
+        factor = r / (norms(before, w) if norms else _norms(w, axis))
         return w * (factor if up else np.minimum(1, factor))
 
-    for _ in range(steps):
+    for step in range(steps):
         if early:
             kernel = constrain(kernel)
-        kernel = kernel - lr * gradient(kernel)
-        if each and not early:
-            kernel = constrain(kernel)
+        before, kernel = kernel, kernel - lr * gradient(kernel)
+        if each and not early and (not when or when(step, steps)):
+            kernel = constrain(kernel, before)
     return kernel if each else constrain(kernel)
 
 
@@ -299,7 +351,19 @@ repair = chapter.exercise(
         "minimum-only": vary(_loop, axis=1, early=True),
         "only-at-the-end": vary(_loop, each=False),
         "unconstrained": vary(_loop, r=np.inf),
+        "not-every-step": [
+            vary(_loop, when=lambda step, steps: step == 0),
+            vary(_loop, when=lambda step, steps: step < steps - 1),
+        ],
+        "old-norm": vary(_loop, norms=lambda before, after: _norms(before)),
+        "whole-kernel": vary(_loop, norms=lambda before, after: np.linalg.norm(after)),
+        "unit-sphere": vary(_loop, r=1),
         "one-step-short": vary(_loop, steps=lambda steps: steps - 1),
+        "one-step-more": vary(_loop, steps=lambda steps: steps + 1),
+        "first-turn-only": vary(_loop, steps=1),
+        "old-gradient": lambda kernel, gradient, steps, lr, r: _loop(
+            kernel, lambda _: gradient(kernel), steps, lr, r
+        ),
     },
     hints={
         "as-given": "This is still the loop as it was given, with all three faults.",
@@ -311,7 +375,14 @@ repair = chapter.exercise(
         "minimum-only": "Units inside are left alone now. Two faults are left: the order and the axis.",
         "only-at-the-end": "You project once, after the last step. The constraint must hold after every step.",
         "unconstrained": "There is no projection left: units end outside the ball.",
+        "not-every-step": "Some steps end without a projection. The constraint must hold after every step, the last one included.",
+        "old-norm": "You took the norms from before the step. The step changes them: measure after it.",
+        "whole-kernel": "You took one norm of the whole kernel. Each column has its own.",
+        "unit-sphere": "Long units end with norm 1 instead of r.",
         "one-step-short": "Your loop takes one step too few.",
+        "one-step-more": "Your loop takes one step too many.",
+        "first-turn-only": "Your loop ends after its first turn: does `return` stand inside it?",
+        "old-gradient": "You take the gradient of the first kernel in every step. It changes with the kernel: ask for it anew.",
     },
 )
 
@@ -319,11 +390,11 @@ repair = chapter.exercise(
 @repair.check(
     points=3,
     hint="Three faults: which axis is summed, what happens to units inside the ball, and the order of step and projection.",
-    more="In each turn: kernel = kernel - lr * gradient(kernel); then multiply each column by min(1, r / norm), the norm over axis 0.",
+    more="Each row of the table of norms belongs to one fault: which norms are exactly r, when are they, and did short ones grow? In max_norm_projection you wrote the right projection.",
 )
 def follows_the_repaired_loop(ask, rng):
     """gives the kernel of a loop that steps, then projects the columns"""
-    r, lr = rng.uniform(0.9, 1.2), rng.uniform(0.2, 0.3)
+    r, lr = rng.uniform(1.1, 1.4), rng.uniform(0.2, 0.3)
     # Two units start outside the ball and two are pushed out, and the first row stays short.
     start, target = np.array([[[0.5, 2, 0.5, 2]], [[5, 3, 0.4, 0.4]]]) * r
     signs = rng.choice([-1, 1], size=(2, 3, 4))
@@ -336,7 +407,7 @@ def follows_the_repaired_loop(ask, rng):
 @repair.check(
     points=2,
     hint="With no gradient the units outside end on the ball and the others stay where they are.",
-    more="Then min(1, r / norm) is all that acts: no unit may grow.",
+    more="Then the projection is all that acts: a unit of norm 0.3 keeps it, a unit of norm 3 ends with r, and no unit grows.",
     keeps_input=True,
 )
 def leaves_units_inside_alone(ask, rng):
@@ -344,6 +415,6 @@ def leaves_units_inside_alone(ask, rng):
     r = rng.uniform(0.8, 1.5)
     kernel, push = _mixed(rng, r), 3 * rng.normal(size=(5, 4))
     still = ask(kernel, np.zeros_like, 3, 0.5, r)
-    (pushed,) = outputs(ask(kernel, lambda w: push, 2, 1.0, r), kernel.shape)
+    (pushed,) = outputs(ask(kernel, lambda w: push, 3, 1.0, r), kernel.shape)
     longest = _norms(pushed).max()
     return {"without gradient": still, "longest unit beyond r": max(longest - r * (1 + 1e-3), 0)}

@@ -76,7 +76,7 @@ def _model(stack):
 @mc_predict.check(
     points=3,
     hint="Call model_fn(x) `passes` times and average the probabilities, entry by entry.",
-    more="sum(model_fn(x) for _ in range(passes)) / passes",
+    more="One call, one array of shape (n, K). Add up the arrays of all calls, or stack them, and take the mean over the calls only: the shape stays (n, K).",
 )
 def averages_the_probabilities(ask, rng):
     """is the average of the probabilities of all passes"""
@@ -126,6 +126,7 @@ predictive_entropy = chapter.exercise(
         "mean over classes": lambda p: _of_mean(p) / p.shape[2],
         "normalized": lambda p: _of_mean(p) / np.log(p.shape[2]),
         "first pass": lambda p: _entropy(p[0]),
+        "median": lambda p: _entropy(np.median(p, axis=0)),
         "summed over passes": lambda p: _entropy(p.sum(axis=0)),
         "total": [lambda p: _of_mean(p).sum(), lambda p: _of_mean(p).mean()],
         "zero times infinity": vary(_of_mean, entropy=_entropy_with_nan),
@@ -139,6 +140,7 @@ predictive_entropy = chapter.exercise(
         "mean over classes": "You averaged over the classes. The entropy is a sum over them.",
         "normalized": "You divided by log K. Here the entropy is in nats, from 0 to log K.",
         "first pass": "You use only the first pass. Average over all of them first.",
+        "median": "You took the median over the passes. Take their mean.",
         "summed over passes": "You added the passes up and did not divide: those are no probabilities.",
         "total": "Return one entropy per row, not their sum or their mean.",
         "zero times infinity": "A probability of exactly 0 makes NaN: 0 times minus infinity. Take it as 0.",
@@ -149,7 +151,7 @@ predictive_entropy = chapter.exercise(
 @predictive_entropy.check(
     points=3,
     hint="First the mean over the passes (axis 0), then -sum(p log p) over the classes.",
-    more="mean = p.mean(axis=0); the entropy is -(mean * np.log(mean)).sum(axis=1)",
+    more="The mean over the passes has the shape (n, K), its entropies the shape (n,). scipy.special.entr computes -p log p entry by entry.",
 )
 def is_the_entropy_of_the_mean(ask, rng):
     """is the entropy of the average, in nats, for every row"""
@@ -249,6 +251,9 @@ calibration_error = chapter.exercise(
         "percent": lambda p, y, bins: 100 * _ece(p, y, bins),
         "not divided": lambda p, y, bins: len(y) * _ece(p, y, bins),
         "edge above": vary(_ece, number=_above),
+        "bins from 1 / K": lambda p, y, bins: _ece(
+            p, y, bins, number=lambda c, n: _below((c - 1 / p.shape[1]) / (1 - 1 / p.shape[1]), n)
+        ),
         "certain rows lost": _certain_lost,
     },
     hints={
@@ -263,6 +268,7 @@ calibration_error = chapter.exercise(
         "percent": "That is in percent. Return a number between 0 and 1.",
         "not divided": "Divide by the number of rows.",
         "edge above": "You put a confidence on an edge into the bin above it. Here it belongs to the bin below, so that a confidence of 1 needs no bin of its own.",
+        "bins from 1 / K": "Your bins divide the range from 1 / K to 1. They divide the range from 0 to 1, though no confidence is below 1 / K.",
         "certain rows lost": "A confidence of exactly 1 falls out of all your bins. It belongs to the last one.",
         "empty bins": "An empty bin makes your result NaN: a mean over no rows. Skip it.",
     },
@@ -288,11 +294,11 @@ def _classifier(rng, n=120, classes=4):
 @calibration_error.check(
     points=3,
     hint="For every bin: share of the rows, times the absolute difference of accuracy and mean confidence. Add these up.",
-    more="confidence = p.max(axis=1), bin = np.ceil(confidence * bins); per bin add inside.mean() * abs(right[inside].mean() - confidence[inside].mean()).",
+    more="Per row you need three things: the confidence, whether the prediction is right, and the number of the bin (np.ceil helps). Then, per bin, a mask of its rows gives all three numbers of the formula.",
 )
 def weighs_the_gaps(ask, rng):
     """is the gap between accuracy and confidence, weighted by the rows of each bin"""
-    return _error(ask, *_classifier(rng), int(rng.integers(8, 13)))
+    return _error(ask, *_classifier(rng), int(rng.choice([8, 9, 11, 12])))
 
 
 @calibration_error.check(
@@ -301,9 +307,10 @@ def weighs_the_gaps(ask, rng):
 )
 def puts_an_edge_into_the_bin_below(ask, rng):
     """puts a confidence on an edge into the bin below it"""
-    # Quarters are exact. Up to 0.75 the confidence is too low, above it too high.
+    # Quarters are exact. In each bin of two confidences one is too low and the other too high, so
+    # that a row in another bin changes the sum.
     top = np.array([0.75] * 8 + [0.625] * 8 + [0.875] * 8 + [1.0] * 8)
-    right = np.array([1] * 16 + [0, 1] * 4 + [1, 1, 1, 0] * 2)
+    right = np.array([0, 1] * 4 + [1] * 16 + [1, 1, 1, 0] * 2)
     order = rng.permutation(32)
     return _error(ask, np.stack([top, 1 - top], axis=1)[order], (1 - right)[order], 4)
 
@@ -549,11 +556,25 @@ diagnose_uncertainty = chapter.exercise(
         "share of the information": [
             vary(_diagnose, wide=lambda total, information, limit: information > total / 4),
             vary(_diagnose, wide=lambda total, information, limit: information > limit),
+            vary(_diagnose, wide=lambda total, information, limit: information > 0.45 * total),
+            vary(_diagnose, wide=lambda total, information, limit: information > 0.55 * total),
+            vary(_diagnose, wide=lambda total, information, limit: information > 0.5),
+            vary(_diagnose, wide=lambda total, information, limit: information >= total / 2),
+        ],
+        "border of sure": [
+            vary(_diagnose, sure=lambda total, information, limit: total < limit),
+            vary(_diagnose, sure=lambda total, information, limit: total.round(2) <= limit),
         ],
         "equal passes not noticed": [vary(_diagnose, off=lambda p: False), _sure_first],
+        "small differences lost": [
+            vary(_diagnose, off=lambda p: np.allclose(p, p[0], atol=0.01)),
+            vary(_diagnose, off=lambda p: (p.round(2) == p[0].round(2)).all()),
+        ],
         "false alarm": [
             vary(_diagnose, off=lambda p: True),
             vary(_diagnose, off=lambda p: (p[0] == p[1]).all()),
+            vary(_diagnose, off=lambda p: (p[0] == p[-1]).all()),
+            vary(_diagnose, off=lambda p: np.ptp(_entropy(p)) < 1e-9),
             vary(_diagnose, off=lambda p: np.ptp(p.argmax(axis=1)) == 0),
         ],
         "limit upside down": vary(_diagnose, sure=lambda total, information, limit: total >= limit),
@@ -567,7 +588,9 @@ diagnose_uncertainty = chapter.exercise(
         "the two swapped": "You have the two the wrong way round. Contradicting passes (high mutual information) mean unfamiliar; passes that agree that classes overlap mean ambiguous.",
         "mean of the entropies": "You compare the mean of the entropies with the limit. Passes that are sure one by one can contradict each other: compare the entropy of the average.",
         "information against the limit": "You compare the mutual information with the limit. It is small where the passes agree that several classes are possible: the limit belongs to the entropy.",
-        "share of the information": "The border is wrong: unfamiliar means that mutual information is more than half of the predictive entropy.",
+        "share of the information": "The border is wrong: unfamiliar means that mutual information is more than half of the predictive entropy, and exactly half is not more than half.",
+        "border of sure": "A predictive entropy of exactly `limit` is low, and one a little above it is not: compare with <=, and round nothing.",
+        "small differences lost": "You call passes equal that differ by less than one per cent. A low rate does that: only passes that are exactly equal say that dropout is off.",
         "equal passes not noticed": "You do not notice equal passes: dropout is off, or one pass was repeated. Their disagreement was never measured: test this first.",
         "false alarm": "You call passes equal that are not: it is not enough that all name the same class, or that some entries agree. Dropout is off only if every probability of every pass is the same.",
         "limit upside down": "You are sure above the limit and unsure below it. A low entropy means sure.",
@@ -602,7 +625,7 @@ def _agreeing(rng, passes=9, classes=3):
 @diagnose_uncertainty.check(
     points=2,
     hint="Mutual information is the predictive entropy minus the mean entropy of the passes.",
-    more="information = total - entropy(p).mean(); more than total / 2 of it is unfamiliar.",
+    more="Two entropies: that of the mean of the passes, and the mean of those of the passes. Their difference is what the passes contradict each other.",
 )
 def tells_contradiction_from_agreement(ask, rng):
     """tells passes that contradict each other from passes that agree to be unsure"""
@@ -626,35 +649,51 @@ def compares_with_half_of_the_entropy(ask, rng):
         share = 1 - _entropy(p).mean() / total
         if abs(share - 0.5) >= 0.02:
             said[f"information {share:.3f} of the entropy"] = _said(ask, p, 0.2)
+    # Sure passes add only to the information and unsure ones nothing, so these shares are exact.
+    for sure in (98, 102):
+        p = np.full((200, 2), 0.5)
+        p[:sure] = np.tile(np.eye(2), (sure // 2, 1))
+        said[f"information {sure / 200} of the entropy"] = _said(ask, p, 0.2)
+    # Every pass is torn between four of sixteen classes: log 4 of log 16. A small number that is
+    # added in the logarithm against log 0 takes more from the entropy than from the passes.
+    said["information 0.5 of the entropy"] = _said(ask, np.repeat(np.eye(4), 4, axis=1) / 4, 0.2)
     return said
 
 
 @diagnose_uncertainty.check(
     points=2,
     hint="Equal passes come first: they have no mutual information, whatever the input is.",
-    more='if (p == p[0]).all(): return "dropout is off"',
+    more="Compare every pass with the first one, entry by entry, before you compute any entropy.",
 )
 def notices_that_dropout_is_off(ask, rng):
     """notices equal passes before anything else, be they sure or not"""
     unsure, sure = (np.tile(q, (5, 1)) for q in ([0.5, 0.25, 0.25], [1.0, 0.0, 0.0]))
     differing = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.5, 0.3125, 0.1875]])
+    little = np.tile([0.5, 0.25, 0.25], (5, 1))
+    little[2] += [0, 2**-9, -(2**-9)]
+    turned = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
     return {
         "equal passes, unsure": _said(ask, unsure, 0.3),
         "equal passes, sure": _said(ask, sure, 0.3),
         "passes that differ a little": _said(ask, differing, 0.3),
+        "one pass that differs by 0.002": _said(ask, little, 0.3),
+        "equal numbers for other classes": _said(ask, turned, 0.3),
     }
 
 
 @diagnose_uncertainty.check(
     hint="The entropy of the average, in nats, is compared with `limit`.",
-    more='total = entropy(p.mean(axis=0)); if total <= limit: return "sure"',
+    more="For passes (1, 0) and (0, 1) the entropy of the average is log 2 = 0.693: sure for a limit of 0.7, and not for a limit of 0.69.",
 )
 def knows_when_to_be_sure(ask, rng):
     """is sure below the limit and not above it, in nats, zeros included"""
     p = _agreeing(rng)
     zeros = np.array([[1.0, 0, 0], [0.96875, 0.03125, 0], [1.0, 0, 0]])
+    half = np.array([[0.75, 0.25], [0.25, 0.75]])  # of entropy log 2, without any rounding
     return {
         "entropy just below the limit": _said(ask, p, _of_mean(p) + 0.01),
         "entropy just above the limit": _said(ask, p, _of_mean(p) - 0.01),
+        "entropy equal to the limit": _said(ask, half, float(np.log(2))),
+        "entropy 0.001 above the limit": _said(ask, half, float(np.log(2)) - 0.001),
         "probabilities of 0": _said(ask, zeros, 0.2),
     }

@@ -135,6 +135,30 @@ def build_dropped_output(sizes, rate):
     return model.append(nn.AlphaDropout(rate)), optimizer
 
 
+def build_one_dropped(index):
+    """Return an answer with alpha dropout behind one hidden layer only."""
+
+    def build(sizes, rate):
+        from torch import nn
+
+        model, optimizer = _torch(sizes, rate)
+        places = [i for i, layer in enumerate(model) if isinstance(layer, nn.AlphaDropout)]
+        for i in places:
+            if i != places[index]:
+                model[i] = nn.Identity()
+        return model, optimizer
+
+    return build
+
+
+def build_uniform_output(sizes, rate):
+    from torch import nn
+
+    model, optimizer = _torch(sizes, rate)
+    nn.init.kaiming_uniform_(model[-1].weight, nonlinearity="linear")
+    return model, optimizer
+
+
 def build_torch_module(sizes, rate):
     """Write a module with functional calls."""
     import torch
@@ -172,7 +196,7 @@ def build_keras(sizes, rate):
 
 def why_steps(x, kernels, evaluation, training):
     def fine(value, target=1.0):
-        return target - 0.2 <= value <= target + 0.2
+        return target - 0.25 <= value <= target + 0.25
 
     if not fine(x.mean(), 0) or not fine(x.std() ** 2):
         return "inputs"
@@ -189,10 +213,10 @@ def why_torch(x, kernels, evaluation, training):
 
     x, gains = torch.tensor(x), [len(k) * torch.tensor(k).square().mean() for k in kernels]
     tests = {
-        "inputs": x.mean().abs() > 0.2 or (x.var(correction=0) - 1).abs() > 0.2,
-        "kernels": any(abs(g - 1) > 0.2 for g in gains),
-        "activation": abs(evaluation[-1] - 1) > 0.2,
-        "dropout": abs(training[-1] - 1) > 0.2,
+        "inputs": x.mean().abs() > 0.25 or (x.var(correction=0) - 1).abs() > 0.25,
+        "kernels": any(abs(g - 1) > 0.25 for g in gains),
+        "activation": abs(evaluation[-1] - 1) > 0.25,
+        "dropout": abs(training[-1] - 1) > 0.25,
         "nothing": True,
     }
     return next(cause for cause, found in tests.items() if found)
@@ -227,6 +251,10 @@ WRONG = {
         ("no dropout", lambda sizes, rate: _torch(sizes, 0.0)),
         ("dropout before the activation", _wrong(swap=True)),
         ("dropout on the output", build_dropped_output),
+        ("not in every layer", build_one_dropped(0)),
+        ("not in every layer", build_one_dropped(-1)),
+        ("not in every layer", lambda sizes, rate: _torch(sizes, 0.25)),
+        ("uniform", build_uniform_output),
         ("architecture", lambda sizes, rate: _torch([sizes[0], sizes[-1]], rate)),
     ],
     "why_not_self_normalizing": [("form", lambda *_: 0)],

@@ -37,6 +37,13 @@ def forward_keras(x, gamma, beta, eps):
     )
 
 
+def forward_torch_layer(x, gamma, beta, eps):
+    import torch
+
+    x, gamma, beta = map(torch.tensor, (x, gamma, beta))
+    return torch.nn.functional.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+
+
 def forward_unbiased_torch(x, gamma, beta, eps):
     import torch
 
@@ -177,7 +184,11 @@ def convert_torch(keras_momentum):
 
 
 def convert_rounded(keras_momentum):
-    return round(1 - float(keras_momentum), 12)
+    return np.around(1 - np.asarray(keras_momentum), 12)
+
+
+def convert_one_number(keras_momentum):
+    return 1 - float(keras_momentum)
 
 
 def convert_nothing(keras_momentum):
@@ -227,7 +238,9 @@ def fix_single_rows_only(*given):
 
 
 RIGHT = {
-    "batchnorm_forward": [forward_loops, forward_float32, forward_torch, forward_keras],
+    "batchnorm_forward": [
+        *(forward_loops, forward_float32, forward_torch, forward_torch_layer, forward_keras),
+    ],
     "batchnorm_backward": [backward_staged, backward_loops, backward_torch, backward_tensorflow],
     "running_stats_update": [update_by_steps, update_by_libraries, update_float32_list],
     "convert_momentum": [convert_array, convert_torch, convert_rounded],
@@ -239,6 +252,10 @@ WRONG = {
     "batchnorm_forward": [("unbiased", forward_unbiased_torch), ("form", forward_cache)],
     "batchnorm_backward": [("error", backward_no_sum), ("error", backward_only_dx)],
     "running_stats_update": [("rests_where_old_equals_new", update_weights_not_one)],
-    "convert_momentum": [("gives_the_same_weights", lambda m: 0.01), ("error", convert_nothing)],
+    "convert_momentum": [
+        ("gives_the_same_weights", lambda m: 0.01),
+        ("error", convert_nothing),
+        ("error", convert_one_number),
+    ],
     "fix_the_eval_bug": [("batch statistics", fix_single_rows_only)],
 }

@@ -1,5 +1,6 @@
 """Right and wrong answers to the exercises of chapter 02, for `test_answers`."""
 
+import math
 import random
 
 import numpy as np
@@ -33,17 +34,31 @@ def kfold_independent(n, k, seed):
     return [np.flatnonzero(fold_of == j) for j in range(k)]
 
 
+def kfold_pieces(n, k, seed, size):
+    """Cut pieces of one size; the last takes what is left."""
+    return np.split(np.random.default_rng(seed).permutation(n), [j * size for j in range(1, k)])
+
+
+def kfold_turned(n, k, seed):
+    """Turn the table by the seed, and cut it into blocks."""
+    return np.array_split(np.roll(np.arange(n), seed), k)
+
+
 def kfold_blocks_shuffled(n, k, seed):
     blocks = np.array_split(np.arange(n), k)
     return [blocks[j] for j in np.random.default_rng(seed).permutation(k)]
 
 
-def oos_split(fit_predict, X, y, k, seed):
+def oos_split(fit_predict, X, y, k, seed, deal=kfold_split):
     predictions = np.empty(len(y), np.float32)
-    for test in kfold_split(len(y), k, seed):
+    for test in deal(len(y), k, seed):
         train = np.setdiff1d(np.arange(len(y)), test)
         predictions[test] = fit_predict(X[train], y[train], X[test])
     return predictions
+
+
+def oos_pieces(n, k, seed):
+    return kfold_pieces(n, k, seed, math.ceil(n / k))
 
 
 def oos_reordered(fit_predict, X, y, k, seed):
@@ -190,7 +205,10 @@ RIGHT = {
 WRONG = {
     "kfold_indices": [
         ("unshuffled", kfold_blocks_shuffled),
+        ("unshuffled", kfold_turned),
         ("uneven", kfold_independent),
+        ("uneven", lambda n, k, seed: kfold_pieces(n, k, seed, math.ceil(n / k))),
+        ("uneven", lambda n, k, seed: kfold_pieces(n, k, seed, round(n / k))),
         ("form", lambda n, k, seed: kfold_split(n, k + 1, seed)),
         ("form", lambda n, k, seed: [fold / 1.0 for fold in kfold_split(n, k, seed)]),
         ("error", lambda n, k: kfold_split(n, k, 0)),
@@ -198,6 +216,7 @@ WRONG = {
     "out_of_sample_predictions": [
         ("seen", lambda f, X, y, k, seed: f(X, y, X)),
         ("calls", lambda f, X, y, k, seed: oos_split(f, X, y, len(y), seed)),
+        ("uneven", lambda *case: oos_split(*case, deal=oos_pieces)),
         ("form", lambda f, X, y, *rest: ((oos_split(f, X, y, *rest) - y) ** 2).mean() ** 0.5),
     ],
     "nested_cv_score": [
@@ -207,6 +226,7 @@ WRONG = {
     "repair_cross_validation": [
         ("changes its input", loop_in_place),
         ("repairs_all_four", lambda *task: loop_numpy(*task, train_bias=False)),
+        ("repairs_all_four", lambda *task: [np.round(v, 2) for v in loop_numpy(*task)]),
         ("form", lambda *task: loop_numpy(*task)[0]),
         ("error", lambda X, y, folds, w: y),
     ],

@@ -44,6 +44,32 @@ def shift_in_place(image, max_pixels, rng):
     return image
 
 
+def shift_slices_from_zero(image, max_pixels, rng):
+    """Clear what comes in with slices, which for a shift of 0 hold the whole image."""
+    down, right = rng.integers(-max_pixels, max_pixels + 1, size=2)
+    out = np.roll(image, (down, right), axis=(0, 1))
+    out[slice(0, down) if down > 0 else slice(down, None)] = 0
+    out[:, slice(0, right) if right > 0 else slice(right, None)] = 0
+    return out
+
+
+def shift_within_the_image(image, max_pixels, rng):
+    """Copy a part to its place, by slices that hold for shifts smaller than the image."""
+    (height, width), out = image.shape, np.zeros(image.shape)
+    y, x = rng.integers(-max_pixels, max_pixels + 1, size=2)
+    part = image[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
+    out[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)] = part
+    return out
+
+
+def draw_but_00(rng, reach):
+    """Draw again when nothing would move."""
+    drawn = rng.integers(-reach, reach + 1, size=2)
+    while reach and not drawn.any():
+        drawn = rng.integers(-reach, reach + 1, size=2)
+    return drawn
+
+
 def shift(image, max_pixels, rng, draw=None, mode="constant"):
     """Move the image by what is drawn; mode: what comes in, as np.pad calls it."""
     draw = draw or (lambda rng, reach: rng.integers(-reach, reach + 1, size=2))
@@ -102,6 +128,22 @@ def cut(image, size, rng, corner=None, side=lambda size: size, value=0.0):
     return out
 
 
+def cutout_around_a_centre(image, size, rng):
+    """Cut as many pixels on both sides of a centre, which no even size allows."""
+    half, out = size // 2, image.copy()
+    y, x = (rng.integers(half, max(side - half, half + 1)) for side in image.shape)
+    out[y - half : y + half + 1, x - half : x + half + 1] = 0
+    return out
+
+
+def cutout_from_a_centre(image, size, rng):
+    """Choose the centre as if size were odd."""
+    half, out = size // 2, image.copy()
+    y, x = (rng.integers(half, max(side - half, half + 1)) for side in image.shape)
+    out[y - half : y - half + size, x - half : x - half + size] = 0
+    return out
+
+
 def mixup_loop(x, y, alpha, rng):
     partner, weight = rng.permutation(len(x)), rng.beta(alpha, alpha)
     x_mix = [weight * x[i] + (1 - weight) * x[j] for i, j in enumerate(partner)]
@@ -149,6 +191,20 @@ def mix(x, y, alpha, rng, weight=None, partner=None, weight_y=None, partner_y=No
 def mixup_hard(x, y, alpha, rng):
     x_mix, y_mix = mix(x, y, alpha, rng)
     return x_mix, np.eye(y.shape[1])[y_mix.argmax(axis=1)]
+
+
+def mixup_one_after_another(x, y, alpha, rng):
+    """Write each blended row to where a later row may read it."""
+    x, y, weight = x.copy(), y.copy(), rng.beta(alpha, alpha)
+    for i, j in enumerate(rng.permutation(len(x))):
+        x[i] = weight * x[i] + (1 - weight) * x[j]
+        y[i] = weight * y[i] + (1 - weight) * y[j]
+    return x, y
+
+
+def mixup_in_another_order(x, y, alpha, rng):
+    order = rng.permutation(len(x))
+    return mix(x[order], y[order], alpha, rng)
 
 
 def mixup_added(x, y, alpha, rng):
@@ -267,6 +323,18 @@ WRONG = {
         ("outside the range", vary(shift, max_pixels=lambda reach: reach + 1)),
         ("one axis only", vary(shift, draw=lambda rng, r: (0, rng.integers(-r, r + 1)))),
         ("one draw for both axes", vary(shift, draw=lambda rng, r: [rng.integers(-r, r + 1)] * 2)),
+        ("one side only", vary(shift, draw=lambda rng, r: rng.integers(0, r + 1, 2))),
+        ("one side only", vary(shift, draw=lambda rng, r: (
+            rng.integers(-r, r + 1), -rng.integers(0, r + 1)))),
+        ("one draw for both axes", vary(
+            shift, draw=lambda rng, r: np.array([1, -1]) * rng.integers(-r, r + 1))),
+        ("not independent", vary(shift, draw=lambda rng, r: rng.permutation(
+            [0, rng.integers(-r, r + 1)]))),
+        ("not independent", vary(shift, draw=draw_but_00)),
+        ("nothing left", shift_slices_from_zero),
+        ("error", shift_within_the_image),
+        ("an end left out", vary(shift, draw=lambda rng, r: (
+            rng.uniform(-r, r + 1, size=2).astype(int)))),
         ("an end left out", vary(shift, draw=lambda rng, r: rng.integers(-r, max(r, 1), 2))),
         ("never 0", vary(shift, draw=lambda rng, r: rng.choice([-1, 1], 2) * rng.integers(
             min(r, 1), r + 1, 2))),
@@ -278,6 +346,9 @@ WRONG = {
     "cutout": [
         ("half width", vary(
             cut, corner=lambda rng, room, n: rng.integers(room + n) - n, side=lambda n: 2 * n)),
+        ("one too wide", cutout_around_a_centre),
+        ("places left out", cutout_from_a_centre),
+        ("too small", vary(cut, side=lambda n: n - 1)),
         ("clipped", vary(cut, corner=lambda rng, room, n: rng.integers(room + n) - n // 2)),
         ("always the same", vary(cut, corner=lambda rng, room, n: (0, 0))),
         ("always the same", vary(cut, rng=seeded(1))),
@@ -303,6 +374,11 @@ WRONG = {
         ("labels not mixed", lambda x, y, alpha, rng: (mix(x, y, alpha, rng)[0], y)),
         ("images not mixed", lambda x, y, alpha, rng: (x, mix(x, y, alpha, rng)[1])),
         ("hard labels", mixup_hard),
+        ("already blended", mixup_one_after_another),
+        ("rows shuffled", mixup_in_another_order),
+        ("weight rounded", vary(mix, weight=lambda rng, a, x: round(rng.beta(a, a), 2))),
+        ("rows turned", vary(
+            mix, partner=lambda rng, rows: np.roll(np.arange(rows), rng.integers(1, rows)))),
         ("another partner", vary(mix, partner_y=lambda rng, partner: rng.permutation(partner))),
         ("another weight", vary(mix, weight_y=lambda rng, a, weight: rng.beta(a, a))),
         ("weights swapped", vary(mix, weight_y=lambda rng, a, weight: 1 - weight)),

@@ -1,6 +1,7 @@
 """Right and wrong answers to the exercises of chapter 01, for `test_answers`."""
 
 import math
+import operator
 
 import numpy as np
 
@@ -60,6 +61,32 @@ def stratified_sorted(y, fractions, seed):
     return tuple(parts)
 
 
+def stratified_leftovers(y, fractions, seed):
+    """Round down, and draw the part of each row that is left over."""
+    rng, parts = np.random.default_rng(seed), [[] for _ in fractions]
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label)).tolist()
+        for part, fraction in zip(parts, fractions, strict=True):
+            count = int(fraction * (y == label).sum() + 1e-9)
+            part += rows[:count]
+            rows = rows[count:]
+        for row in rows:
+            parts[rng.integers(len(parts))].append(row)
+    return parts
+
+
+def stratified_first_class(y, fractions, seed):
+    """Shuffle the rows of one class only."""
+    order = np.arange(len(y))
+    rows = np.flatnonzero(y == y.min())
+    order[rows] = np.random.default_rng(seed).permutation(rows)
+    pieces = []
+    for label in np.unique(y):
+        rows = order[y == label]
+        pieces.append(np.split(rows, np.round(np.cumsum(fractions)[:-1] * len(rows)).astype(int)))
+    return tuple(map(np.concatenate, zip(*pieces, strict=True)))
+
+
 def error_math(accuracy, n):
     """A right variant: entry by entry."""
     pairs = zip(np.ravel(accuracy), np.ravel(n), strict=True)
@@ -78,11 +105,11 @@ def error_float32(accuracy, n):
     return np.sqrt((accuracy - accuracy**2) / n).astype(np.float32)
 
 
-def groups_loop(groups, fraction, seed):
+def groups_loop(groups, fraction, seed, count=round):
     import random
 
     names = sorted(set(groups.tolist()))
-    dev_names = random.Random(seed).sample(names, round(fraction * len(names)))
+    dev_names = random.Random(seed).sample(names, count(fraction * len(names)))
     train, dev = [], []
     for row, name in enumerate(groups):
         (dev if name in dev_names else train).append(row)
@@ -117,11 +144,14 @@ def share_of_rows(groups, fraction, seed):
     return np.flatnonzero(~dev), np.flatnonzero(dev)
 
 
-def diagnose_ladder(train_err, train_dev_err, dev_err, bayes_err):
-    """A right variant: a chain of conditions."""
+def diagnose_ladder(
+    train_err, train_dev_err, dev_err, bayes_err, border=0.01, above=("gt", "gt", "gt")
+):
+    """A right variant, as it stands: a chain of conditions."""
     bias, variance = train_err - bayes_err, train_dev_err - train_err
     mismatch = dev_err - train_dev_err
-    if bias <= 0.01 and variance <= 0.01 and mismatch <= 0.01:
+    gaps = zip(above, (bias, variance, mismatch), strict=True)
+    if not any(getattr(operator, name)(gap, border) for name, gap in gaps):
         return "none"
     if bias >= variance and bias >= mismatch:
         return "bias"
@@ -130,18 +160,18 @@ def diagnose_ladder(train_err, train_dev_err, dev_err, bayes_err):
 
 def diagnose_argmax(train_err, train_dev_err, dev_err, bayes_err):
     gaps = np.diff(np.float32([bayes_err, train_err, train_dev_err, dev_err]))
-    padded = np.append(gaps, np.float32(0.01))
-    return np.array(["bias", "variance", "mismatch", "none"])[padded.argmax()]
+    padded = np.append(np.float32(0.01), gaps)  # in front: it wins a tie
+    return np.array(["none", "bias", "variance", "mismatch"])[padded.argmax()]
 
 
-def scores_numpy(x, y, parts, start, lr, steps):
+def scores_numpy(x, y, parts, start, lr, steps, first=1):
     train, (w, b), best = parts["train"], start, (np.inf, np.inf)
     x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
     for step in range(steps + 1):
         p = np.exp(x @ w + b)
         p /= p.sum(axis=1, keepdims=True)
         loss = -np.log(p[np.arange(len(y)), y])
-        if step:
+        if step >= first:
             best = min(best, (loss[parts["dev"]].mean(), loss[parts["test"]].mean()))
         error = (p - np.eye(len(b))[y])[train] / len(train)
         w, b = w - lr * x[train].T @ error, b - lr * error.sum(axis=0)
@@ -210,6 +240,8 @@ WRONG = {
     "stratified_split": [
         ("error", lambda y, fractions, seed: stratified_loop(y, fractions, seed)[0]),
         ("error", lambda y, *rest: [np.isin(range(len(y)), p) for p in stratified_loop(y, *rest)]),
+        ("remainder", stratified_leftovers),
+        ("unshuffled", stratified_first_class),
     ],
     "standard_error": [
         ("halves_with_four_times_the_rows", lambda a, n: 0 * a),
@@ -217,11 +249,19 @@ WRONG = {
     ],
     "group_split": [
         ("takes_the_share_of_groups", share_of_rows),
+        ("takes_the_share_of_groups", lambda *case: groups_loop(*case, count=math.ceil)),
         ("error", lambda *case: groups_loop(*case)[1]),
     ],
-    "diagnose_mismatch": [("error", lambda t, td, d, b: td - t)],
+    "diagnose_mismatch": [
+        ("error", lambda t, td, d, b: td - t),
+        ("small_gaps_are_none", lambda *case: diagnose_ladder(*case, above=("ge", "gt", "gt"))),
+        ("small_gaps_are_none", lambda *case: diagnose_ladder(*case, above=("gt", "gt", "ge"))),
+        ("rounded", lambda *case: diagnose_ladder(*case, border=0.011)),
+        ("always-a-name", lambda *case: diagnose_ladder(*case, border=0.009)),
+    ],
     "honest_scores": [
         ("changes its input", scores_in_place),
         ("form", lambda *project: scores_numpy(*project)[0]),
+        ("start-counted", lambda *project: scores_numpy(*project, first=0)),
     ],
 }

@@ -41,6 +41,21 @@ def labels_float(y, num_classes, alpha, rng):
     return np.where(replaced, np.floor(num_classes * rng.random(len(y))), y)
 
 
+def labels_by_number(y, num_classes, alpha, rng, number=round):
+    rows = rng.choice(len(y), number(alpha / 100 * len(y)), replace=False)
+    seen = y.copy()
+    seen[rows] = rng.integers(num_classes, size=len(rows))
+    return seen
+
+
+def labels_all_or_none(y, num_classes, alpha, rng):
+    return rng.integers(num_classes, size=y.shape) if 100 * rng.random() < alpha else y
+
+
+def labels_by_percents(y, num_classes, alpha, rng):
+    return np.where(rng.integers(100, size=y.shape) < alpha, evenly(y, num_classes, rng), y)
+
+
 def labels_in_place(y, num_classes, alpha, rng):
     rows = np.flatnonzero(rng.binomial(1, alpha / 100, size=len(y)))
     y[rows] = rng.integers(0, num_classes, len(rows))
@@ -147,6 +162,19 @@ def values_torch(y, fraction, scale, rng):
     return torch.tensor(y) + noise * (torch.rand(y.shape, generator=generator) < fraction)
 
 
+def values_by_number(y, fraction, scale, rng):
+    noise = rng.normal(0, scale, size=y.shape)
+    return np.where(rng.permutation(len(y)) < fraction * len(y), y + noise, y)
+
+
+def values_all_or_none(y, fraction, scale, rng):
+    return y + gaussian(y, scale, rng) if rng.random() < fraction else y
+
+
+def values_replaced(y, fraction, scale, rng):
+    return np.where(rng.random(y.shape) < fraction, gaussian(y, scale, rng), y)
+
+
 def values_in_place(y, fraction, scale, rng):
     rows = np.flatnonzero(rng.random(len(y)) < fraction)
     y[rows] += rng.normal(0, scale, len(rows)).astype("float32")
@@ -168,13 +196,28 @@ def values_with(noise=gaussian, draw=one_draw_per_row):
     return answer
 
 
-def diagnosis_by_share(seen, y):
-    right = (seen == y).mean(axis=0)
-    if right.min() == 1:
+def diagnosis_torch(seen, y):
+    import torch
+
+    seen, y = torch.tensor(seen), torch.tensor(y)
+    if torch.equal(seen, y.expand_as(seen)):
         return "none"
-    if set(np.unique(right)) <= {0.0, 1.0} and len(np.unique(seen, axis=0)) == 1:
+    if torch.equal(seen, seen[:1].expand_as(seen)):
         return "drawn once"
-    return "drawn anew" if right.min() > 0.5 else "both"
+    return "drawn anew" if torch.equal(seen.mode(dim=0).values, y) else "both"
+
+
+def diagnosis_by_counts(seen, y):
+    """Compare, row by row, how often the true class and every other class is seen."""
+    clean = moving = mislabelled = 0
+    for labels, true in zip(seen.T, y, strict=True):
+        counts = {label: (labels == label).sum() for label in set(labels.tolist())}
+        clean += counts.get(true, 0) == len(labels)
+        moving += len(counts) > 1
+        mislabelled += any(n > counts.get(true, 0) for n in counts.values())
+    if clean == len(y):
+        return "none"
+    return "drawn once" if not moving else "both" if mislabelled else "drawn anew"
 
 
 def diagnosis_counter(seen, y):
@@ -189,10 +232,6 @@ def diagnosis_counter(seen, y):
     return "drawn anew" if modes == y.tolist() else "both"
 
 
-def diagnosis_one_epoch(seen, y):
-    return "none" if (seen[0] == y).all() else "drawn once"
-
-
 RIGHT = {
     "disturb_labels": [
         *(labels_loop, labels_chances, labels_torch, labels_keras, labels_float, labels_indexed),
@@ -200,7 +239,7 @@ RIGHT = {
     "expected_label_distribution": [expectation_by_loop, expectation_torch, expectation_keras],
     "expected_step": [step_numpy, step_all_labels, step_keras],
     "disturb_values": [values_loop, values_torch, values_float32, values_with()],
-    "diagnose_noise": [diagnosis_by_share, diagnosis_counter],
+    "diagnose_noise": [diagnosis_torch, diagnosis_by_counts, diagnosis_counter],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -212,7 +251,17 @@ WRONG = {
         ("percent of a percent", labels_with(share=lambda alpha: alpha / 100 / 100)),
         ("nothing disturbed", lambda y, k, alpha, rng: y),
         ("one draw for the batch", labels_with(draw=lambda y, rng: rng.random())),
+        ("one draw for the batch", labels_all_or_none),
         ("fixed rows", labels_with(draw=lambda y, rng: np.linspace(0, 1, len(y)))),
+        ("fixed count", labels_by_number),
+        ("fixed count", lambda *given: labels_by_number(*given, number=int)),
+        ("same new labels", labels_with(lambda y, k, rng: evenly(y, k, np.random.default_rng(3)))),
+        ("whole percents", labels_with(share=lambda alpha: int(alpha) / 100)),
+        ("whole percents", labels_with(share=lambda alpha: round(alpha) / 100)),
+        ("whole percents", labels_by_percents),
+        ("classes counted in y", labels_with(lambda y, k, rng: rng.permutation(y))),
+        ("classes counted in y", labels_with(lambda y, k, rng: rng.choice(np.unique(y), len(y)))),
+        ("class never drawn", labels_with(lambda y, k, rng: evenly(y, y.max() + 1, rng))),
         ("one new class", labels_with(lambda y, k, rng: rng.integers(k))),
         ("one new class", labels_with(lambda y, k, rng: (y + 1) % k)),
         ("class never drawn", labels_with(lambda y, k, rng: evenly(y, k - 1, rng))),
@@ -227,6 +276,15 @@ WRONG = {
         ("fraction swapped", lambda y, share, *rest: values_loop(y, 1 - share, *rest)),
         ("nothing disturbed", lambda y, fraction, scale, rng: y),
         ("one draw for the batch", values_with(lambda y, scale, rng: rng.normal(scale=scale))),
+        ("one coin for the batch", values_all_or_none),
+        ("one coin for the batch", values_with(draw=lambda y, rng: rng.random())),
+        ("fixed count", values_by_number),
+        ("fixed noise", values_with(lambda y, s, rng: gaussian(y, s, np.random.default_rng(3)))),
+        ("percent", lambda y, share, *rest: values_loop(y, share / 100, *rest)),
+        ("replaced", values_replaced),
+        ("scale as mean", values_with(lambda y, scale, rng: rng.normal(scale, size=y.shape))),
+        ("not Gaussian", values_with(lambda y, s, rng: rng.laplace(0, s / 2**0.5, y.shape))),
+        ("not Gaussian", values_with(lambda y, s, rng: rng.uniform(-s, s, y.shape))),
         ("only upwards", values_with(lambda *given: abs(gaussian(*given)))),
         ("scale squared", values_with(lambda y, scale, rng: gaussian(y, scale**2, rng))),
         ("scale as variance", values_with(lambda y, scale, rng: gaussian(y, scale**0.5, rng))),
@@ -237,5 +295,4 @@ WRONG = {
         ("fixed rows", values_with(draw=lambda y, rng: np.linspace(0, 1, len(y)))),
         ("changes its input", values_in_place),
     ],
-    "diagnose_noise": [("drawn once for drawn anew", diagnosis_one_epoch)],
 }

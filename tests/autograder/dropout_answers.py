@@ -85,6 +85,24 @@ def ranks_by_row(rng, shape):
     return rng.random(shape).argsort(axis=-1).argsort(axis=-1) / shape[-1]
 
 
+def with_replacement(rng, shape):
+    """Draw half as many entries as there are, and some twice; only a rate of 0.5 is asked so."""
+    drawn = np.ones(np.prod(shape))
+    drawn[rng.choice(drawn.size, drawn.size // 2)] = 0
+    return drawn.reshape(shape)
+
+
+def forward_from_output(x, rate, rng, training=True):
+    """Take what is not 0 for what is kept."""
+    out = x * (rng.random(x.shape) >= rate) / (1 - rate) if training else x
+    return out, out != 0
+
+
+def forward_share_kept(x, rate, rng, training=True):
+    mask = rng.random(x.shape) >= rate if training else np.ones(x.shape)
+    return x * mask / mask.mean(), mask
+
+
 def forward_in_place(x, rate, rng, training=True):
     mask = rng.random(x.shape) >= (rate if training else 0)
     x[~mask] = 0
@@ -238,8 +256,29 @@ def loop_keras(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs):
     return step, train, dev
 
 
-def loop_numpy(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, scale=1.0, copy=True):
-    """Do it by hand; `scale` multiplies the hidden units in evaluation."""
+def every_entry(rng, rows, units, rate):
+    return (rng.random((rows, units)) >= rate) / (1 - rate)
+
+
+def loop_numpy(
+    weights,
+    x_train,
+    y_train,
+    x_dev,
+    y_dev,
+    rate,
+    lr,
+    epochs,
+    *,
+    scale=1.0,
+    copy=True,
+    draw=every_entry,
+    back=lambda factor: factor,
+):
+    """Do it by hand; `scale` multiplies the hidden units in evaluation.
+
+    draw: returns the factor on the hidden units in a step; back: what the backward pass takes.
+    """
     w1, b1, w2, b2 = (np.array(w, copy=copy or None) for w in weights)
     rng = np.random.default_rng()
 
@@ -254,17 +293,26 @@ def loop_numpy(weights, x_train, y_train, x_dev, y_dev, rate, lr, epochs, *, sca
 
     losses = np.zeros((3, epochs))
     for epoch in range(epochs):
-        factor = (rng.random((len(x_train), len(b1))) >= rate) / (1 - rate)
+        factor = draw(rng, len(x_train), len(b1), rate)
         z, a, p = probabilities(x_train, factor)
         losses[0, epoch] = loss(p, y_train)
         d = (p - np.eye(len(b2))[y_train]) / len(p)
-        dz = d @ w2.T * factor * (z > 0)
+        dz = d @ w2.T * back(factor) * (z > 0)
         gradients = x_train.T @ dz, dz.sum(axis=0), a.T @ d, d.sum(axis=0)
         for array, gradient in zip((w1, b1, w2, b2), gradients, strict=True):
             array -= lr * gradient
         losses[1, epoch] = loss(probabilities(x_train, scale)[2], y_train)
         losses[2, epoch] = loss(probabilities(x_dev, scale)[2], y_dev)
     return losses
+
+
+def same_number(rng, rows, units, rate):
+    ranks = rng.random((rows, units)).argsort(axis=1)
+    return (ranks >= round(rate * units)) / (1 - rate)
+
+
+def by_hand(**options):
+    return lambda *task: loop_numpy(*task, **options)
 
 
 RIGHT = {
@@ -275,6 +323,7 @@ RIGHT = {
         forward_permuted_stream,
         forward_torch,
         forward_keras,
+        lambda *case: [values.tolist() for values in map(np.asarray, forward(*case))],
     ],
     "dropout_backward": [backward_loop, backward_where, backward_torch, backward_tensorflow],
     "expected_scale": [scale_power, scale_ratio, scale_torch],
@@ -298,6 +347,11 @@ WRONG = {
         ("fixed count", vary(forward, draw=ranks_by_row)),
         ("fixed mask", vary(forward, rng=lambda rng: np.random.default_rng(0))),
         ("own generator", vary(forward, rng=lambda rng: np.random.default_rng())),
+        ("mask from the output", forward_from_output),
+        ("divided by the share kept", forward_share_kept),
+        ("drawn with replacement", vary(forward, draw=with_replacement)),
+        ("coarse rate", vary(forward, draw=lambda rng, shape: rng.integers(100, size=shape) / 100)),
+        ("coarse rate", vary(forward, rate=lambda rate: round(rate, 2))),
         ("active in evaluation", vary(forward, training=True)),
         ("scaled in evaluation", vary(forward, evaluate=lambda x, rate: x * (1 - rate))),
         ("scaled up in evaluation", vary(forward, evaluate=lambda x, rate: x / (1 - rate))),
@@ -323,5 +377,11 @@ WRONG = {
         ("order", lambda *task: np.array(loop_torch(*task))[[0, 2, 1]]),
         ("scaled in evaluation", lambda *task: loop_numpy(*task, scale=1 - task[5])),
         ("changes its input", lambda *task: loop_numpy(*task, copy=False)),
+        ("gradient of another mask", by_hand(back=np.ones_like)),
+        ("gradient of another mask", by_hand(back=np.sign)),
+        ("one mask per batch", by_hand(draw=lambda rng, n, *rest: every_entry(rng, 1, *rest))),
+        ("one draw per row", by_hand(draw=lambda rng, n, h, rate: every_entry(rng, n, 1, rate))),
+        ("fixed count", by_hand(draw=same_number)),
+        ("no rescaling", by_hand(draw=lambda rng, n, h, rate: rng.random((n, h)) >= rate)),
     ],
 }

@@ -72,6 +72,17 @@ def stop_keras(losses, patience, min_delta):
     return epoch, callback.best
 
 
+def stop_below_1000(losses, patience, min_delta):
+    """Start the best value at a number that is large, but not infinite."""
+    best, best_at = 1000.0, 0
+    for epoch, loss in enumerate(losses, 1):
+        if loss + min_delta < best:
+            best, best_at = loss, epoch
+        elif epoch - best_at >= patience:
+            break
+    return epoch, best
+
+
 def best_torch(losses, weights, min_delta, start_from_epoch):
     import torch
 
@@ -101,6 +112,25 @@ def best_in_place(losses, weights, min_delta, start_from_epoch):
     return best_torch(losses, weights, min_delta, 0)
 
 
+def best_below_1000(losses, weights, min_delta, start_from_epoch):
+    best, kept = 1000.0, len(losses)
+    for epoch, loss in enumerate(losses, 1):
+        if epoch > start_from_epoch and loss + min_delta < best:
+            best, kept = loss, epoch
+    return kept, weights[kept - 1]
+
+
+def best_after_the_start(losses, weights, min_delta, start_from_epoch):
+    """Foresee a start at the last epoch, but not after it."""
+    if start_from_epoch == len(losses):
+        return len(losses), weights[-1]
+    best, kept = losses[start_from_epoch], start_from_epoch
+    for epoch in range(start_from_epoch, len(losses)):
+        if losses[epoch] + min_delta < best:
+            best, kept = losses[epoch], epoch
+    return kept + 1, weights[kept]
+
+
 def best_argmin(losses, weights, min_delta, start_from_epoch):
     if start_from_epoch >= len(losses):
         return len(losses), weights[-1]
@@ -125,6 +155,30 @@ def resume_in_place(checkpoint, x, y, order, lr, momentum):
 
 def resume_numpy(checkpoint, *rest):
     return resume_in_place(copy.deepcopy(checkpoint), *rest)
+
+
+def resume_shallow(checkpoint, *rest):
+    """Copy the dict and not its arrays."""
+    return resume_in_place(checkpoint.copy(), *rest)
+
+
+def resume_batches_of_8(checkpoint, x, y, order, lr, momentum):
+    """Divide by the batch size that one of the checks has."""
+    kernel, bias = checkpoint["kernel"], checkpoint["bias"]
+    kernel_velocity, bias_velocity = checkpoint["kernel_velocity"], checkpoint["bias_velocity"]
+    for rows in order[int(checkpoint["step"]) :]:
+        p = np.exp(x[rows] @ kernel + bias)
+        d = (p / p.sum(axis=1, keepdims=True) - np.eye(len(bias))[y[rows]]) / 8
+        kernel_velocity = momentum * kernel_velocity + x[rows].T @ d
+        bias_velocity = momentum * bias_velocity + d.sum(axis=0)
+        kernel, bias = kernel - lr * kernel_velocity, bias - lr * bias_velocity
+    return {
+        "kernel": kernel,
+        "bias": bias,
+        "kernel_velocity": kernel_velocity,
+        "bias_velocity": bias_velocity,
+        "step": len(order),
+    }
 
 
 def resume_keras(checkpoint, x, y, order, lr, momentum):
@@ -209,6 +263,16 @@ def repair_in_place(val_loss, penalty, weights, patience):
     return repair_counter(val_loss, 0 * penalty, weights, patience)
 
 
+def repair_below_100(val_loss, penalty, weights, patience):
+    best, best_epoch = 100.0, 1
+    for epoch, loss in enumerate(val_loss - penalty, 1):
+        if loss < best:
+            best, best_epoch = loss, epoch
+        elif epoch - best_epoch >= patience:
+            break
+    return epoch, weights[best_epoch - 1]
+
+
 def broken_early_stopping(val_loss, penalty, weights, patience):
     """The loop of the exercise, as it stands there."""
     best, previous, rises = 1.0, np.inf, 0
@@ -235,18 +299,24 @@ WRONG = {
     "early_stopping_epoch": [
         ("form", lambda losses, patience, min_delta: stop_counter(losses, patience, min_delta)[0]),
         ("error", lambda losses, patience, min_delta: None),
+        ("starts_at_infinity", stop_below_1000),
     ],
     "best_epoch": [
         ("minimum", best_argmin),
+        ("last", best_below_1000),
+        ("error", best_after_the_start),
         ("changes its input", best_in_place),
         ("form", lambda losses, weights, *rest: best_torch(losses, weights, *rest)[0]),
     ],
     "resume_training": [
         ("changes its input", resume_in_place),
+        ("changes its input", resume_shallow),
+        ("can_resume_twice", resume_batches_of_8),
         ("form", lambda checkpoint, *rest: checkpoint["kernel"]),
     ],
     "repair_early_stopping": [
         ("stops_and_restores", broken_early_stopping),
+        ("stops_and_restores", repair_below_100),
         ("changes its input", repair_in_place),
         ("form", lambda *arguments: repair_counter(*arguments)[0]),
     ],

@@ -51,6 +51,23 @@ def numeric_richardson_free(f, theta, eps):
     return gradient
 
 
+def numeric_relative_step(f, theta, eps):
+    """Make the step of each entry as large as the entry."""
+    gradient = np.zeros(theta.shape)
+    for index in np.ndindex(theta.shape):
+        step = np.zeros(theta.shape)
+        step[index] = eps * max(1.0, abs(theta[index]))
+        gradient[index] = (f(theta + step) - f(theta - step)) / (2 * step[index])
+    return gradient
+
+
+def numeric_vector(f, theta, eps):
+    """Take theta for a vector."""
+    return np.array([
+        (f(theta + step) - f(theta - step)) / (2 * eps) for step in eps * np.eye(len(theta))
+    ])  # fmt: skip
+
+
 # --- relative_difference ---------------------------------------------------------------------
 
 
@@ -74,13 +91,20 @@ def relative_equal_first(a, b):
     return np.linalg.norm(b - a) / (np.linalg.norm(a) + np.linalg.norm(b))
 
 
+def relative_rows(a, b):
+    """Average over the rows of a matrix."""
+    if a.ndim != 2:
+        return relative_equal_first(a, b)
+    return np.mean([relative_equal_first(*rows) for rows in zip(a, b, strict=True)])
+
+
 # --- autograd_gradients ----------------------------------------------------------------------
 
 
-def autograd_torch(theta, x, y, lam, *, dtype="float64", probabilities=False):
+def autograd_torch(theta, x, y, lam, *, dtype="float64", probabilities=False, of_lam=float):
     import torch
 
-    dtype = getattr(torch, dtype)
+    dtype, lam = getattr(torch, dtype), of_lam(lam)
     theta = [torch.tensor(t, dtype=dtype, requires_grad=True) for t in theta]
     a = torch.tensor(x, dtype=dtype)
     for w, b in zip(theta[::2], theta[1::2], strict=True):
@@ -161,11 +185,25 @@ def _difference(a, b):
     return np.linalg.norm(a - b) / (np.linalg.norm(a) + np.linalg.norm(b))
 
 
-def find_relative(loss, backward, theta, *, threshold=1e-6, eps=1e-5, two="dz1", four="dz2"):
+def _of_norms(a, b):
+    return abs(np.linalg.norm(a) - np.linalg.norm(b))
+
+
+def find_relative(
+    loss,
+    backward,
+    theta,
+    *,
+    threshold=1e-6,
+    eps=1e-5,
+    two="dz1",
+    four="dz2",
+    difference=_difference,
+):
     gradients, wrong = backward(theta), []
     for name in NAMES:
         numeric = _numeric_of(loss, theta, name, eps)
-        if _difference(gradients[name], numeric) > threshold:
+        if difference(gradients[name], numeric) > threshold:
             wrong.append(name)
             gradients[name] = numeric
     return {1: "d" + "".join(wrong), 2: two, 4: four}.get(len(wrong), "none"), gradients
@@ -206,22 +244,38 @@ RIGHT = {
         numeric_torch,
         numeric_richardson_free,
     ],
-    "relative_difference": [relative_flat, relative_torch, relative_equal_first],
+    "relative_difference": [
+        relative_flat,
+        relative_torch,
+        relative_equal_first,
+        lambda a, b: np.float32(relative_flat(np.float32(a), np.float32(b))),
+    ],
     "autograd_gradients": [autograd_torch, autograd_torch_model, autograd_tensorflow],
     "find_the_bug": [find_relative, find_all_numeric, find_downstream_first],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
+    "numeric_gradient": [
+        ("divides_by_twice_the_step", numeric_relative_step),
+        ("error", numeric_vector),
+    ],
+    "relative_difference": [("divides_the_norms", relative_rows)],
     "autograd_gradients": [
         ("double softmax", lambda *arguments: autograd_torch(*arguments, probabilities=True)),
         ("float32", lambda *arguments: autograd_torch(*arguments, dtype="float32")),
         ("float32", autograd_keras_default),
+        ("float32", lambda *arguments: autograd_torch(*arguments, of_lam=lambda lam: float(
+            np.float32(lam)))),
     ],
     "find_the_bug": [
         ("dz swapped", lambda *arguments: find_relative(*arguments, two="dz2", four="dz1")),
         ("too strict", lambda *arguments: find_relative(*arguments, threshold=1e-14)),
         ("too strict", lambda *arguments: find_relative(*arguments, eps=1e-13)),
+        ("too strict", lambda *arguments: find_relative(*arguments, eps=0.1)),
+        ("names_the_wrong_line", lambda *arguments: find_relative(
+            *arguments, difference=_of_norms)),
         ("error", lambda *arguments: find_relative(*arguments)[0]),
+        ("error", lambda *arguments: (find_relative(*arguments)[0].upper(), {})),
     ],
-}
+}  # fmt: skip

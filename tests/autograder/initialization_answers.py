@@ -106,6 +106,22 @@ def clip_tensorflow(grads, max_norm):
     return [g.numpy() for g in clipped]
 
 
+def clip_loop(grads, max_norm):
+    """Divide by the larger of the norm and max_norm."""
+    total = sum(float(v) ** 2 for g in grads for v in g.ravel())
+    divisor = max(math.sqrt(total), max_norm)
+    return [(g * max_norm / divisor).tolist() for g in grads]
+
+
+def clip_longest(grads, max_norm):
+    """Shorten only the gradient with the largest norm."""
+    norm, longest = global_norm(grads), np.argmax([global_norm([g]) for g in grads])
+    clipped = [g.copy() for g in grads]
+    if norm > max_norm:
+        clipped[longest] *= max_norm / norm
+    return clipped
+
+
 def clip_in_place(grads, max_norm):
     factor = min(1, max_norm / (global_norm(grads) or 1))
     for g in grads:
@@ -128,7 +144,15 @@ def _he(w):
 
 
 def _torch_network(
-    init=_he, last=_he, zero_biases=True, act="ReLU", end=(), rate=1.0, frozen=False, seed=None
+    init=_he,
+    last=_he,
+    zero_biases=True,
+    act="ReLU",
+    end=(),
+    rate=1.0,
+    held=slice(None),
+    seed=None,
+    **options,
 ):
     def build(sizes, lr):
         import torch
@@ -145,8 +169,7 @@ def _torch_network(
                 nn.init.zeros_(linear.bias)
             layers += [linear, getattr(nn, act)()]
         model = nn.Sequential(*layers[:-1], *(getattr(nn, name)() for name in end))
-        parameters = list(model.parameters())
-        return model, torch.optim.SGD(parameters[:2] if frozen else parameters, rate * lr)
+        return model, torch.optim.SGD(list(model.parameters())[held], rate * lr, **options)
 
     return build
 
@@ -177,21 +200,46 @@ def torch_class(sizes, lr):
 
 
 def _keras_network(
-    init="he_normal", last="he_normal", shared=False, bias="zeros", activation="relu", cut=None
+    init="he_normal",
+    last="he_normal",
+    shared=False,
+    bias="zeros",
+    activation="relu",
+    cut=None,
+    **options,
 ):
     def build(sizes, lr):
         import keras
 
         initializer = keras.initializers.get(init) if shared else init
-        options = {"kernel_initializer": initializer, "bias_initializer": bias}
-        layers = [keras.layers.Dense(n, activation, **options) for n in sizes[1:-1]]
+        start = {"kernel_initializer": initializer, "bias_initializer": bias}
+        layers = [keras.layers.Dense(n, activation, **start) for n in sizes[1:-1]]
         output = keras.layers.Dense(sizes[-1], cut, kernel_initializer=last, bias_initializer=bias)
         model = keras.Sequential([keras.Input((sizes[0],)), *layers, output])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=cut is None)
-        model.compile(keras.optimizers.SGD(lr), loss)
+        model.compile(keras.optimizers.SGD(lr, **options), loss)
         return model
 
     return build
+
+
+def torch_three_layers(sizes, lr):
+    """Write the three layers down, however many there are."""
+    import torch
+    from torch import nn
+
+    inputs, one, two, classes = sizes
+    layers = nn.Linear(inputs, one), nn.Linear(one, two), nn.Linear(two, classes)
+    for layer in layers:
+        _he(layer.weight)
+        nn.init.zeros_(layer.bias)
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    return model, torch.optim.SGD(model.parameters(), lr)
+
+
+def _cut(w):
+    std = math.sqrt(2 / w.shape[1])
+    return _nn_init("trunc_normal_", std=std, a=-2 * std, b=2 * std)(w)
 
 
 def _nn_init(name, **options):
@@ -236,6 +284,21 @@ def diagnose_logs(spread, gradient, distinct, factor):
     return "vanishing" if (change < -limit).any() else "healthy"
 
 
+def diagnose_with(symmetric=lambda distinct: distinct.min() == 1, grows=None):
+    """Make an answer of two conditions; grows: when the spread or the gradient explodes."""
+    grows = grows or (lambda s, g, factor: s[-1] > factor * s[0] or g[0] > factor * g[-1])
+
+    def diagnose(spread, gradient, distinct, factor):
+        if symmetric(distinct):
+            return "symmetric"
+        if not np.isfinite([spread, gradient]).all() or grows(spread, gradient, factor):
+            return "exploding"
+        falls = spread[0] > factor * spread[-1] or gradient[-1] > factor * gradient[0]
+        return "vanishing" if falls else "healthy"
+
+    return diagnose
+
+
 def diagnose_torch(spread, gradient, distinct, factor):
     import torch
 
@@ -252,9 +315,9 @@ RIGHT = {
     "he_std": [he_power, he_loop, he_torch],
     "glorot_limit": [glorot_from_variance, glorot_mean, glorot_keras],
     "layer_gains": [gains_list, gains_norm, gains_torch],
-    "clip_by_global_norm": [clip_concatenated, clip_torch, clip_tensorflow],
+    "clip_by_global_norm": [clip_concatenated, clip_loop, clip_torch, clip_tensorflow],
     "build_he_network": [torch_class, _torch_network(), _keras_network()],
-    "diagnose_depth": [diagnose_plain, diagnose_logs, diagnose_torch],
+    "diagnose_depth": [diagnose_plain, diagnose_with(), diagnose_logs, diagnose_torch],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -263,6 +326,7 @@ WRONG = {
     "layer_gains": [("form", lambda weights, x: np.prod(gains_list(weights, x)))],
     "clip_by_global_norm": [
         ("changes its input", clip_in_place),
+        ("shortens_all_by_one_factor", clip_longest),
         ("form", lambda grads, max_norm: np.concatenate([g.ravel() for g in grads])),
         ("form", clip_with_nan),
     ],
@@ -284,9 +348,34 @@ WRONG = {
         ("ReLU on the output", _torch_network(end=["ReLU"])),
         ("softmax", _keras_network(cut="softmax")),
         ("computes_logits_with_relu", _keras_network(activation="tanh")),
-        ("untrained", _torch_network(frozen=True)),
+        ("computes_logits_with_relu", _torch_network(act="ReLU6")),
+        ("truncation", _both(_cut)),
+        ("untrained", _torch_network(held=slice(2))),
+        ("untrained", _torch_network(held=slice(-2, None))),
+        ("momentum", _torch_network(momentum=0.9)),
+        ("momentum", _keras_network(momentum=0.9)),
+        ("takes_a_step_of_sgd", _torch_network(weight_decay=0.01)),
+        ("error", torch_three_layers),
         ("takes_a_step_of_sgd", _torch_network(rate=2.0)),
         ("architecture", lambda sizes, lr: _torch_network()([sizes[0], *sizes[2:]], lr)),
         ("error", lambda sizes, lr: _torch_network()(sizes, lr)[0]),
+    ],
+    "diagnose_depth": [
+        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[1:-1] == 1).any())),
+        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[:-1] == 1).any())),
+        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[1:] == 1).any())),
+        (
+            "leaves_the_healthy_alone",
+            diagnose_with(
+                grows=lambda s, g, factor: s[-1] > factor * s[1] or g[0] > factor * g[-2]
+            ),
+        ),
+        (
+            "leaves_the_healthy_alone",
+            diagnose_with(
+                grows=lambda s, g, factor: s[-1] >= factor * s[0] or g[0] > factor * g[-1]
+            ),
+        ),
+        ("error", lambda *given: diagnose_plain(*given).capitalize()),
     ],
 }

@@ -133,6 +133,7 @@ RIGHT = {
         lambda w, t: np.where(w > t, w - t, np.where(w < -t, w + t, 0.0)),
         soft_loop,
         lambda w, t: w - np.clip(w, -t, t),
+        lambda w, t: np.maximum(w - t, 0) - np.maximum(-w - t, 0),
         soft_torch,
         soft_keras,
         lambda w, t: soft_in_place(w.copy(), t),
@@ -143,7 +144,14 @@ RIGHT = {
         net_backward,
         net_keras,
     ],
-    "sparsity": [sparsity_concatenate, sparsity_loop, sparsity_torch],
+    "sparsity": [
+        sparsity_concatenate,
+        sparsity_loop,
+        sparsity_torch,
+        lambda weights, tol: np.average(
+            [(np.abs(w) <= tol).mean() for w in weights], weights=[w.size for w in weights]
+        ),
+    ],
     "activity_penalty": [
         lambda a, lam: lam * np.abs(a).reshape(len(a), -1).sum(axis=1).mean(),
         lambda a, lam: np.float32(lam * sum(np.abs(row).sum() for row in a) / a.shape[0]),
@@ -162,7 +170,9 @@ WRONG = {
             np.abs(w, out=w).sum() for w in weights)),
     ],
     "soft_threshold": [
+        ("makes_exact_zeros", lambda w, t: w * np.maximum(1 - t / (np.abs(w) + 1e-8), 0)),
         ("makes_exact_zeros", lambda w, t: np.sign(w) * np.maximum(np.abs(w) - t, 1e-7)),
+        ("form", lambda w, t: w * np.maximum(1 - t / np.abs(w), 0)),  # 0 / 0 for t = 0
         ("form", lambda w, t: (np.sign(w) * np.maximum(np.abs(w) - t, 0)).ravel()),
         ("error", lambda w, t: w - t if w > t else w + t if w < -t else 0),
         ("changes its input", soft_in_place),
@@ -175,6 +185,8 @@ WRONG = {
     ],
     "sparsity": [
         ("counts_small_weights", lambda weights, tol: sparsity_concatenate(weights, 0)),
+        ("counts_exact_zeros", lambda weights, tol: sparsity_concatenate(weights, tol or 1e-6)),
+        ("counts_exact_zeros", lambda weights, tol: sparsity_concatenate(weights, tol + 0.01)),
         ("form", lambda weights, tol: [(np.abs(w) <= tol).mean() for w in weights]),
         ("changes its input", sparsity_in_place),
     ],

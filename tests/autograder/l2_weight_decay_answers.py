@@ -79,7 +79,17 @@ def converted_in_place(l2):
     return l2
 
 
-def _torch_model(first=2, last=2, bias=0, speed=1, relu=True, outputs=None, hidden_bias=True):
+def _torch_model(
+    first=2,
+    last=2,
+    bias=0,
+    speed=1,
+    relu=True,
+    outputs=None,
+    hidden_bias=True,
+    rate=None,
+    **options,
+):
     """Make a builder; first, last and bias are weight decays, in units of lam."""
 
     def build(n_inputs, n_hidden, n_classes, lam, lr):
@@ -92,12 +102,14 @@ def _torch_model(first=2, last=2, bias=0, speed=1, relu=True, outputs=None, hidd
         biases = [p for p in model.parameters() if p.ndim == 1]
         parts = ([hidden.weight], first), ([output.weight], last), (biases, bias)
         groups = [{"params": part, "weight_decay": share * lam} for part, share in parts]
-        return model, torch.optim.SGD(groups, lr=speed * lr)
+        return model, torch.optim.SGD(groups, lr=rate or speed * lr, **options)
 
     return build
 
 
-def _keras_model(first=("kernel",), last=("kernel",), activation="relu", optimizer="SGD"):
+def _keras_model(
+    first=("kernel",), last=("kernel",), activation="relu", optimizer="SGD", **options
+):
     """Make a builder; first and last say what the penalty of each layer is on."""
 
     def build(n_inputs, n_hidden, n_classes, lam, lr):
@@ -109,7 +121,7 @@ def _keras_model(first=("kernel",), last=("kernel",), activation="relu", optimiz
         output = keras.layers.Dense(n_classes, **last_l2)
         model = keras.Sequential([keras.Input((n_inputs,)), hidden, output])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(getattr(keras.optimizers, optimizer)(lr), loss)
+        model.compile(getattr(keras.optimizers, optimizer)(lr, **options), loss)
         return model
 
     return build
@@ -153,7 +165,13 @@ def torch_class(n_inputs, n_hidden, n_classes, lam, lr):
 
 
 RIGHT = {
-    "l2_penalty": [penalty_loop, penalty_torch, penalty_keras, penalty_float32],
+    "l2_penalty": [
+        penalty_loop,
+        penalty_torch,
+        penalty_keras,
+        penalty_float32,
+        lambda weights, lam: sum(lam * np.linalg.norm(w) ** 2 for w in weights),
+    ],
     "l2_gradient_step": [
         step_loop,
         step_torch,
@@ -210,6 +228,12 @@ WRONG = {
         ("first-only", _keras_model(last=())),
         ("no-relu", _keras_model(activation=None)),
         ("trains_without_penalty", _keras_model(optimizer="Adam")),
+        ("trains_without_penalty", _torch_model(rate=0.5)),
+        ("trains_without_penalty", _torch_model(momentum=0.9, nesterov=True)),
+        ("momentum", _torch_model(momentum=0.9)),
+        ("momentum", _keras_model(momentum=0.9)),
+        ("architecture", lambda n_inputs, n_hidden, n_classes, *rest: _torch_model()(
+            4, 6, 3, *rest)),
         ("penalises_the_kernels", _keras_model(("activity",), ("activity",))),
         ("error", keras_uncompiled),
         ("error", lambda *sizes: _torch_model()(*sizes)[0]),

@@ -195,6 +195,13 @@ def diagnose_loop(p, y):
     return "calibrated"
 
 
+def diagnose_within(p, y, above=0.05, below=0.05, digits=15):
+    excess = round(p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == y), digits)
+    if -below <= excess <= above:
+        return "calibrated"
+    return "over-confident" if excess > 0 else "under-confident"
+
+
 def diagnose_torch(p, y):
     import torch
 
@@ -229,5 +236,12 @@ WRONG = {
     "train_step_with_soft_targets": [
         ("softmax twice", partial(step_torch, softmax=True)),
         ("changes its input", step_in_place),
+    ],
+    "diagnose_calibration": [
+        *(("tight tolerance", partial(diagnose_within, above=t, below=t)) for t in (0.04, 0.048)),
+        *(("wide tolerance", partial(diagnose_within, above=t, below=t)) for t in (0.052, 0.06)),
+        ("wide tolerance", partial(diagnose_within, digits=2)),
+        ("compares_confidence_with_accuracy", partial(diagnose_within, below=0.04)),
+        ("compares_confidence_with_accuracy", partial(diagnose_within, above=0.06)),
     ],
 }

@@ -209,6 +209,17 @@ def diagnose_loop(train_loss, rates, reference):
     return "decayed too early" if 10 * rates[-1] <= max(rates) else "too small"
 
 
+def diagnose_in_hundredths(train_loss, rates, reference):
+    """Compare in whole per cents."""
+    if not np.isfinite(train_loss).all():
+        return "too large"
+    if round(100 * train_loss[-1] / reference) <= 110:
+        return "fine"
+    if round(100 * np.mean(np.diff(train_loss) > 0)) >= 33:
+        return "too large"
+    return "decayed too early" if rates[-1] <= rates.max() / 10 else "too small"
+
+
 def diagnose_torch(train_loss, rates, reference):
     import torch
 
@@ -231,6 +242,8 @@ RIGHT = {
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
 WRONG = {
+    "reduce_on_plateau": [("form", lambda losses, lr, *rest: lr)],
+    "diagnose_rate": [("coarse-third", diagnose_in_hundredths)],
     "train_with_schedule": [
         ("keras-velocity", train_naive_keras),
         ("changes its input", train_in_place),

@@ -52,6 +52,17 @@ def projection_nan(W, r, axis):
         return W / norm * np.minimum(norm, r)
 
 
+def projection_gives_up(W, r, axis):
+    """Return the kernel as it is if any unit of it is zero."""
+    norm = np.sqrt((W**2).sum(axis=axis, keepdims=True))
+    return W if (norm == 0).any() else shrink(W, r, axis)
+
+
+def projection_of_filters(W, r, axis):
+    """Scale every filter of a convolution, those inside the ball too."""
+    return W * r / norms(W, axis) if isinstance(axis, tuple) else shrink(W, r, axis)
+
+
 def projection_in_place(W, r, axis):
     W *= np.minimum(1, r / norms(W, axis))
     return W
@@ -106,6 +117,15 @@ def _step_keras(bias_constrained):
     return step
 
 
+def step_classes_of_labels(kernel, bias, x, y, lr, r):
+    """Count the classes that occur in y."""
+    classes = y.max() + 1
+    logits = x @ kernel + bias
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    d = (p / p.sum(axis=1, keepdims=True) - np.eye(classes)[y]) / len(x)
+    return shrink(kernel - lr * (x.T @ d), r), bias - lr * d.sum(axis=0)
+
+
 def step_in_place(kernel, bias, x, y, lr, r):
     dk, db = gradients(kernel, bias, x, y)
     kernel -= lr * dk
@@ -119,7 +139,12 @@ def step_in_place(kernel, bias, x, y, lr, r):
 def active_torch(kernel, r, tol):
     import torch
 
-    return torch.linalg.vector_norm(torch.tensor(kernel), dim=0) > (1 - tol) * r
+    return torch.linalg.vector_norm(torch.tensor(kernel), dim=0) >= (1 - tol) * r
+
+
+def active_gap(kernel, r, tol):
+    """Measure the distance to the wall, with float32 and a tuple of truth values."""
+    return tuple(r - np.linalg.norm(np.float32(kernel), axis=0) <= tol * r)
 
 
 def active_keras(kernel, r, tol):
@@ -180,6 +205,8 @@ RIGHT = {
     "find_active_units": [
         lambda kernel, r, tol: [sum(w**2) ** 0.5 >= (1 - tol) * r for w in kernel.T],
         active_torch,
+        active_gap,
+        lambda kernel, r, tol: (kernel**2).sum(axis=0) >= ((1 - tol) * r) ** 2,
         active_keras,
     ],
     "repair_the_constraint": [
@@ -197,6 +224,8 @@ WRONG = {
         ("form", lambda W, r, axis: norms(W, axis)),
         ("error", lambda W, r: W),
         ("error", lambda W, r, axis: None),
+        ("unchanged", projection_gives_up),
+        ("handles_a_convolution", projection_of_filters),
         ("changes its input", projection_in_place),
     ],
     "train_step_with_max_norm": [
@@ -204,9 +233,19 @@ WRONG = {
         ("is_plain_descent_inside", lambda *given: step_numpy(*given[:4], given[4] / 2, given[5])),
         ("error", lambda kernel, bias, x, y, lr, r: kernel),
         ("error", lambda *arguments: step_numpy(*arguments)[::-1]),
+        ("error", step_classes_of_labels),
         ("changes its input", step_in_place),
     ],
     "find_active_units": [
+        ("border-excluded", lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) >= r / (1 + tol)),
+        (
+            "counts_units_on_the_wall",
+            lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) >= (1 - tol / 2) * r,
+        ),
+        (
+            "counts_units_on_the_wall",
+            lambda kernel, r, tol: np.linalg.norm(kernel, axis=0).round(2) >= round(r - tol * r, 2),
+        ),
         ("numbers", lambda kernel, r, tol: 1 * (np.linalg.norm(kernel, axis=0) >= (1 - tol) * r)),
         ("sees_an_idle_constraint", lambda kernel, r, tol: np.linalg.norm(kernel, axis=0) > -1),
         ("form", lambda kernel, r, tol: np.array([True])),

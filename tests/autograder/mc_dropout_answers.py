@@ -332,6 +332,23 @@ def diagnose_divergence(p, limit):
     return unsure if entropy > limit else "sure"
 
 
+def diagnose_offset(p, limit):
+    """Add a small number in the logarithm, and add up in loops."""
+    if not (p != p[0]).any():
+        return "dropout is off"
+    entropies = [-sum(q * np.log(q + 1e-8)) for q in (p.mean(axis=0), *p)]
+    total, within = entropies[0], np.mean(entropies[1:])
+    if total <= limit:
+        return "sure"
+    return "unfamiliar" if total - within > 0.5 * total else "ambiguous"
+
+
+def diagnose_any_repeat(p, limit):
+    """Take one pass that equals the one before for a sign that dropout is off."""
+    repeated = (np.diff(p, axis=0) == 0).all(axis=1).any()
+    return "dropout is off" if repeated else diagnose_loop(p, limit)
+
+
 RIGHT = {
     "mc_predict": [mc_accumulate, mc_stack, mc_torch, mc_keras],
     "predictive_entropy": [
@@ -351,7 +368,7 @@ RIGHT = {
         _by_hand(lambda x, rate: _kept(x, rate) / (1 - rate)),
         only_keras,
     ],
-    "diagnose_uncertainty": [diagnose_loop, diagnose_torch, diagnose_divergence],
+    "diagnose_uncertainty": [diagnose_loop, diagnose_torch, diagnose_divergence, diagnose_offset],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -380,5 +397,8 @@ WRONG = {
         ("one mask per batch", _by_hand(lambda x, rate: _kept(x[0], rate) / (1 - rate))),
         ("error", lambda model: _torch(model)[0]),
     ],
-    "diagnose_uncertainty": [("form", lambda p, limit: "noisy")],
+    "diagnose_uncertainty": [
+        ("form", lambda p, limit: "noisy"),
+        ("false alarm", diagnose_any_repeat),
+    ],
 }
