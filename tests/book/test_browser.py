@@ -71,6 +71,8 @@ axe.run({exclude: ['.citation-list']}, {runOnly: ['wcag2a', 'wcag2aa']}).then(re
   result.violations.map(v => `${v.id}: ${v.nodes.map(node => node.target).join(', ')}`)));
 """
 
+SEARCH = ".search-button__button, form.bd-search"
+
 LAID_OUT = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]));"
 
 # A moving figure in a tenth of its time.
@@ -256,10 +258,12 @@ def test_maths_is_typeset(visit):
 
 
 def test_one_way_to_search_and_one_title(visit):
+    ways = (1, 2) if visit.page == "search" else (1,)  # that page has a field of its own
     for size in (PHONE, DESKTOP):
         set_screen(visit.browser, size)
-        ways = len(displayed(visit.browser, ".search-button__button, form.bd-search"))
-        assert ways == 1 or (visit.page == "search" and ways == 2)  # it has a field of its own
+        WebDriverWait(visit.browser, 10).until(
+            lambda browser: len(displayed(browser, SEARCH)) in ways, f"{size}: not {ways} to search"
+        )
         assert len(displayed(visit.browser, "h1")) == 1
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import signal
 import sys
 import time
 from decimal import Decimal
@@ -750,13 +751,21 @@ def test_an_answer_in_a_list_is_followed_through_all_steps():
     assert asked[-4:] == [1, 2, 3, 4]
 
 
-def test_call_that_does_not_end_is_stopped_with_a_sentence(monkeypatch):
+@pytest.fixture
+def hears_interrupts():
+    """Hear an interrupt as Jupyter does; a process in the background of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_call_that_does_not_end_is_stopped_with_a_sentence(monkeypatch, hears_interrupts):
     monkeypatch.setattr(check_module, "CALL_SECONDS", 0.3)
     monkeypatch.setattr(check_module, "LOOK_SECONDS", 0.1)
     check, _ = open_chapter()
 
     def sleeps(x, c):
-        time.sleep(60)
+        time.sleep(20)
 
     def loops(x, c):
         while True:
@@ -780,7 +789,7 @@ def test_call_that_does_not_end_is_stopped_with_a_sentence(monkeypatch):
     assert check(scale).points == 3
 
 
-def test_import_of_a_framework_is_told(monkeypatch, capsys):
+def test_import_of_a_framework_is_told(monkeypatch, capsys, hears_interrupts):
     monkeypatch.setattr(check_module, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(check_module, "FRAMEWORKS", {"slow_framework": "SlowFramework"})
     check, _ = open_chapter()
