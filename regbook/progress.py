@@ -49,7 +49,7 @@ class Progress:
         """Take up what was kept of the chapter, if anything was."""
         self._chapter = chapter
         self._points = _kept(chapter)
-        self._status = {name: report.status for name, report in _empty(chapter).items()}
+        self._status = {n: e.not_attempted().status for n, e in chapter.exercises.items()}
         for name, points in self._points.items():
             most = chapter.exercises[name].max_points
             self._status[name] = f"{points:g} of {most:g} points, before this session"
@@ -76,12 +76,8 @@ class Progress:
         return Table(rows)
 
 
-def _empty(chapter):
-    return {name: exercise.not_attempted() for name, exercise in chapter.exercises.items()}
-
-
 def _sum(points, *chapters):
-    most = sum(report.max_points for chapter in chapters for report in _empty(chapter).values())
+    most = sum(each.max_points for chapter in chapters for each in chapter.exercises.values())
     return f"{points:g} of {most:g} points"
 
 

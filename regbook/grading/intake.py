@@ -116,7 +116,8 @@ def sources(folder: Path, leave_out: Iterable[Path | str] = ()) -> Iterator[Sour
     left_out = {os.path.realpath(path) for path in leave_out}
     found: list[Source] = []
     for source in _below(folder, folder, left_out):
-        found += _members(source) if source.name.lower().endswith(".zip") else [source]
+        is_archive = source.name.lower().endswith(".zip") and _is_file(source)
+        found += _members(source) if is_archive else [source]
     yield from _related(found)
 
 

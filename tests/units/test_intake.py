@@ -122,8 +122,22 @@ def test_what_computers_leave_is_left_out(tmp_path):
 def test_of_the_cloned_book_only_what_the_learner_wrote_is_taken(tmp_path):
     book = ["_toc.yml", "solutions/01_a.ipynb", "chapters/01_a/lesson.ipynb", "regbook/check.py"]
     touch(tmp_path, *(f"anna/{name}" for name in book))
-    touch(tmp_path, "anna/chapters/01_a/exercises.ipynb", "anna/work/01_a.ipynb")
-    assert names(tmp_path) == ["anna/chapters/01_a/exercises.ipynb", "anna/work/01_a.ipynb"]
+    written = [f"anna/{name}" for name in ("chapters/01_a/exercises.ipynb", "work/01_a.ipynb")]
+    touch(tmp_path, *written)
+    assert names(tmp_path) == written
+
+
+def test_archive_behind_a_link_or_a_pipe_is_not_opened(tmp_path):
+    folder = tmp_path / "in"
+    touch(folder, "x.ipynb")
+    (tmp_path / "other.zip").write_bytes(zipped({"y.ipynb": b"y"}))
+    (folder / "link.zip").symlink_to(tmp_path / "other.zip")
+    os.mkfifo(folder / "pipe.zip")  # whoever opens it waits for ever
+    found = told(folder)
+    assert found.pop("link.zip") == "a link: hand in the notebook or folder itself"
+    assert found == {
+        "pipe.zip": "no notebook: hand in the file that ends in .ipynb", "x.ipynb": "notebook"
+    }  # fmt: skip
 
 
 def test_files_beside_a_notebook_belong_to_it_where_they_can_only_be_its_own(tmp_path):
