@@ -27,8 +27,9 @@ class AgreementError(AssertionError):
     """The two cells of a pair do not compute the same thing."""
 
 
-def _is_torch(model):
-    return hasattr(model, "named_modules")
+def is_torch(model: Any) -> bool:
+    """Tell whether a model is PyTorch's own; a Keras model on the PyTorch backend is not."""
+    return hasattr(model, "named_modules") and not _is_keras(model)
 
 
 def _is_keras(model):
@@ -46,7 +47,7 @@ def _keras_layers(model):
 def _variables(model):
     """List `(layer label, keras layer kind, axes to the Keras layout, variable)` in layer order."""
     found = []
-    if _is_torch(model):
+    if is_torch(model):
         for name, module in model.named_modules():
             kind = type(module).__name__
             own = [getattr(module, n, None) for n in _TORCH_NAMES]
@@ -147,7 +148,7 @@ def batches(n: int, batch_size: int, epochs: int = 1, seed: int = 0) -> Iterator
 
 def _arrays(result):
     """List the arrays of a result: a model's weights, the items of a list, or the one array."""
-    if _is_torch(result) or _is_keras(result):
+    if is_torch(result) or _is_keras(result):
         return weights(result)
     return [to_numpy(item) for item in (result if isinstance(result, list | tuple) else [result])]
 

@@ -1,10 +1,11 @@
 """A sweep: the same comparison over many seeds, without the cost of training one by one."""
 
 import contextlib
+import copy
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,40 @@ class Runs:
         return 100 * (self.predict(x, training).argmax(axis=-1) == np.asarray(y)).mean(axis=1)
 
 
+class BestEpoch:
+    """An `after_epoch` of `train_seeds` that keeps each run as it was at its best dev accuracy.
+
+    runs: the kept `Runs`. dev: their accuracy in percent, shape (runs,). The first of equally good
+    epochs is kept.
+    """
+
+    runs: Runs
+    dev: np.ndarray
+
+    def __init__(self, x: ArrayLike, y: ArrayLike) -> None:
+        """x, y: the dev rows of every run, of shape (runs, rows, ...)."""
+        self._rows = x, y
+
+    def __call__(self, epoch: int, runs: Runs) -> None:
+        """Score the runs, and keep those that are better than before."""
+        import torch
+
+        now = runs.accuracy(*self._rows)
+        if epoch == 0:
+            self.dev = np.full(len(now), -np.inf)
+            self.runs = copy.copy(runs)
+        better = torch.as_tensor(now > self.dev)
+        self.dev = np.maximum(now, self.dev)
+        with torch.no_grad():
+            for kind in ("parameters", "buffers"):
+                kept, new = getattr(self.runs, kind), getattr(runs, kind)
+                chosen = {
+                    name: torch.where(better.view(-1, *[1] * (new[name].ndim - 1)), new[name], old)
+                    for name, old in kept.items()
+                }
+                setattr(self.runs, kind, chosen)
+
+
 def train_seeds(
     build: Callable[[], "nn.Module"],
     loss: Callable[..., "torch.Tensor"],
@@ -124,6 +159,9 @@ def train_seeds(
     epochs: int,
     batch_size: int = 32,
     after_epoch: Callable[[int, Runs], object] | None = None,
+    seeds: Sequence[int] | None = None,
+    rates: ArrayLike | None = None,
+    strengths: ArrayLike | None = None,
 ) -> Runs:
     """Train one PyTorch model per seed, all at once with `torch.func.vmap`; return `Runs`.
 
@@ -135,25 +173,48 @@ def train_seeds(
     optimizer: called with the list of (name, parameter) pairs, returns a `torch.optim` optimizer
         that works elementwise (SGD, Adam, AdamW, RMSprop: yes; clipping by norm: no).
     after_epoch: optional `after_epoch(epoch, runs)`, for learning curves.
+    seeds: optional, the seed of each run's start and batches: [0, 1, 0, 1] trains two settings.
+    rates: optional, the learning rate of each run. The optimizer's own must be 1, and its step
+        linear in it: SGD, momentum, Adam and AdamW are, what projects the weights is not.
+    strengths: optional, shape (runs,): the fourth argument of each run's `loss`.
 
-    Source of the method: the PyTorch tutorial "Model ensembling".
+    Source of the method: the PyTorch tutorial "Model ensembling". Raises ValueError when the
+    optional arguments do not hold one value per run, or the optimizer's rate is not 1.
     """
+    given = {"seeds": seeds, "rates": rates, "strengths": strengths}
+    x, y, given = _per_run(x, y, {k: v for k, v in given.items() if v is not None})
+    seeds = given.pop("seeds", range(len(y)))
+    runs = _started(build, seeds)
+    step = _stepper(runs, loss, optimizer(list(runs.parameters.items())), **given)
+    _train(runs, lambda take: step(x, y, take), seeds, y.shape[1], epochs, batch_size, after_epoch)
+    return runs
+
+
+def _per_run(x, y, given):
+    """Return x and y as tensors, and what is given per run once there is one value for each."""
     import torch
 
     x, y = torch.as_tensor(x), torch.as_tensor(y)
-    seeds, rows = y.shape[:2]
-    runs = _started(build, seeds)
-    losses, stepper = _losses(runs, loss), optimizer(list(runs.parameters.items()))
+    given = {name: np.asarray(values) for name, values in given.items()}
+    for name, values in given.items():
+        if values.shape != (len(y),):
+            raise ValueError(f"{name}: expected one for each of {len(y)} runs, got {values.shape}")
+    return x, y, given
+
+
+def _train(runs, step, seeds, rows, epochs, batch_size, after_epoch):
+    """Let `step` take the batches of all epochs."""
+    import torch
+
     order = _batches_by_seed(rows, batch_size, epochs, seeds)
-    torch.manual_seed(seeds)
+    torch.manual_seed(len(seeds))
     with _one_thread():
         for epoch in progress(range(epochs), "epochs"):
             runs.template.train()
             for take in itertools.islice(order, math.ceil(rows / batch_size)):
-                _step(runs, losses, stepper, x, y, take)
+                step(take)
             if after_epoch:
                 after_epoch(epoch, runs)
-    return runs
 
 
 @contextlib.contextmanager
@@ -169,14 +230,30 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _step(runs, losses, stepper, x, y, take):
-    """Take one step of every run; take: rows of shape (seeds, batch_size)."""
+def _stepper(runs, loss, optimizer, rates=None, strengths=None):
+    """Return `step(x, y, take)`, one step of every run; take: rows of shape (runs, batch_size)."""
     import torch
 
-    each, take = torch.arange(len(take))[:, None], torch.as_tensor(take)
-    stepper.zero_grad()
-    losses(runs.parameters, runs.buffers, x[each, take], y[each, take]).sum().backward()
-    stepper.step()
+    losses, parameters = _losses(runs, loss), list(runs.parameters.values())
+    kind = parameters[0].dtype
+    extra = [] if strengths is None else [torch.as_tensor(strengths, dtype=kind)]
+    if rates is not None:
+        own = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        if own != [1] * len(own):
+            raise ValueError(f"with rates, give the optimizer the learning rate 1, not {own}")
+        rates = torch.as_tensor(rates, dtype=kind)
+
+    def step(x, y, take):
+        each, take = torch.arange(len(take))[:, None], torch.as_tensor(take)
+        optimizer.zero_grad()
+        losses(runs.parameters, runs.buffers, x[each, take], y[each, take], *extra).sum().backward()
+        before = [] if rates is None else [p.detach().clone() for p in parameters]
+        optimizer.step()
+        with torch.no_grad():  # the way of a full step, as far as the run's rate goes
+            for p, old in zip(parameters, before, strict=False):
+                p.copy_(torch.lerp(old, p, rates.view(-1, *[1] * (p.ndim - 1))))
+
+    return step
 
 
 def _started(build, seeds):
@@ -184,14 +261,14 @@ def _started(build, seeds):
     import torch
 
     models = []
-    for seed in range(seeds):
-        torch.manual_seed(seed)
+    for seed in seeds:
+        torch.manual_seed(int(seed))
         models.append(build())
     return Runs(models[0], *torch.func.stack_module_state(models))
 
 
 def _losses(runs, loss):
-    """Return a function of stacked parameters, buffers, x and y: the loss of every seed."""
+    """Return a function of stacked parameters, buffers, x, y (and strengths): every run's loss."""
     import torch
 
     class Loss(torch.nn.Module):
@@ -201,23 +278,25 @@ def _losses(runs, loss):
             super().__init__()
             self.model = model
 
-        def forward(self, x, y):
-            return loss(self.model, x, y)
+        def forward(self, *given):
+            return loss(self.model, *given)
 
     one = Loss(runs.template)
 
-    def seed_loss(parameters, buffers, x, y):
+    def seed_loss(parameters, buffers, *given):
         state = [{f"model.{k}": v for k, v in part.items()} for part in (parameters, buffers)]
-        return torch.func.functional_call(one, tuple(state), (x, y))
+        return torch.func.functional_call(one, tuple(state), given)
 
     return torch.vmap(seed_loss, randomness="different")
 
 
-def _batches_by_seed(rows: int, batch_size: int, epochs: int, seeds: int) -> Iterator[np.ndarray]:
+def _batches_by_seed(
+    rows: int, batch_size: int, epochs: int, seeds: Iterable[int]
+) -> Iterator[np.ndarray]:
     """Yield the row indices of each mini-batch of every seed: shape (seeds, batch_size)."""
     from regbook.pairs import batches
 
-    orders = [batches(rows, batch_size, epochs, seed) for seed in range(seeds)]
+    orders = [batches(rows, batch_size, epochs, seed) for seed in seeds]
     return map(np.stack, zip(*orders, strict=True))
 
 

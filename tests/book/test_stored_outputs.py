@@ -8,11 +8,15 @@ of that run.
 import copy
 from pathlib import Path
 
+import nbformat
 import pytest
-from book_support import LESSONS, ROOT
+from book_support import LESSONS, ROOT, code
 from jupyter_cache import get_cache
-from nbformat.v4 import new_output
+from nbformat.v4 import new_notebook, new_output
 from nbval.plugin import IPyNbFile, coalesce_streams
+
+from regbook.claims import Interval
+from regbook.verdicts import verdict
 
 CACHE = ROOT / "_build" / ".jupyter_cache"
 
@@ -23,7 +27,9 @@ def code_cells(notebook):
 
 def compared(session, path, executed):
     """Compare a notebook's checked outputs with those of a run; return what differs, by cell."""
-    stored = list(IPyNbFile.from_parent(session, path=path).collect())
+    notebook = IPyNbFile.from_parent(session, path=path)
+    notebook.setup_sanitize_files()  # nbval does so when it starts a kernel
+    stored = list(notebook.collect())
     different = {}
     for item, cell in zip(stored, code_cells(executed), strict=True):
         assert item.cell.source == cell.source
@@ -69,3 +75,30 @@ def test_a_changed_output_is_noticed(built_book, request, change):
     else:
         cell.outputs.append(new_output("display_data", data={"text/html": "<b>1</b>"}))
     assert set(compared(request.session, path, run)) == {number}
+
+
+def page(*bounds, n=10):
+    """Return a notebook that shows a verdict on an interval, as text and as HTML."""
+    shown = verdict("Dropout", Interval(*bounds, n, "fresh splits"))
+    data = {"text/plain": repr(shown), "text/html": shown._repr_html_()}
+    cell = code("verdict(...)", "nbval-check-output")
+    cell.outputs = [new_output("execute_result", data=data, execution_count=1)]
+    return new_notebook(cells=[cell])
+
+
+CANNOT_TELL = (0.31, -1.52, 2.14)
+
+
+@pytest.mark.parametrize(
+    ("run", "noticed"),
+    [
+        (page(0.4, -15.9, 16.7), False),  # another estimate, and more replicates needed
+        (page(0.2, -0.3, 0.7), True),  # no difference
+        (page(1.2, 0.1, 2.3), True),  # helps
+        (page(*CANNOT_TELL, n=11), True),
+    ],
+)
+def test_another_outcome_is_noticed_and_another_estimate_is_not(tmp_path, request, run, noticed):
+    path = tmp_path / "page.ipynb"
+    nbformat.write(page(*CANNOT_TELL), path)
+    assert bool(compared(request.session, path, run)) is noticed

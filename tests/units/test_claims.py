@@ -6,7 +6,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from regbook.claims import ClaimFailed, Interval, claim, glue, mean_interval, paired
+from regbook.claims import (
+    ClaimFailed,
+    Interval,
+    bootstrap_interval,
+    claim,
+    corrected_interval,
+    glue,
+    mean_interval,
+    median_interval,
+    paired,
+    wilson_interval,
+)
 
 VALUES = np.random.default_rng(0).normal(3, 2, size=12)
 
@@ -25,20 +36,171 @@ def test_interval_is_student_t(seeds):
     oracle = stats.ttest_1samp(VALUES[:seeds], 0).confidence_interval(0.95)
     assert (interval.low, interval.high) == pytest.approx((oracle.low, oracle.high), rel=1e-12)
     assert interval.mean == pytest.approx(VALUES[:seeds].mean(), rel=1e-12)
-    assert interval.seeds == seeds
+    assert (interval.n, interval.replicates) == (seeds, "seeds")
+
+
+WORLDS = 2000
+
+
+def coverage(interval, draws, truth):
+    """Return in what share of the worlds the interval of one world's draws holds the truth."""
+    return np.mean([i.low <= truth <= i.high for i in map(interval, draws)])
+
+
+def near(share):
+    """Return the band of three binomial standard errors around a share of the worlds."""
+    return pytest.approx(share, abs=3 * np.sqrt(share * (1 - share) / WORLDS))
+
+
+def quick(values, statistic=np.mean):
+    """Return the bootstrap interval from half the usual resamples, as 2,000 worlds take long."""
+    return bootstrap_interval(values, statistic, resamples=1000)
+
+
+def worlds(*shape):
+    return np.random.default_rng(1), (WORLDS, *shape)
 
 
 def test_interval_covers_the_mean_95_times_in_100():
-    draws = np.random.default_rng(1).normal(7, 3, size=(2000, 10))
-    covered = [i.low < 7 < i.high for i in map(mean_interval, draws)]
-    error = np.sqrt(0.95 * 0.05 / len(covered))
-    assert np.mean(covered) == pytest.approx(0.95, abs=3 * error)
+    rng, shape = worlds(10)
+    assert coverage(mean_interval, rng.normal(7, 3, shape), 7) == near(0.95)
 
 
+@pytest.mark.parametrize(("n", "share"), [(10, 0.90), (60, 0.94)])
+def test_bootstrap_covers_the_mean_of_many_rows_and_too_seldom_that_of_ten(n, share):
+    """It reaches 95 % as the rows grow many; of ten it must not be taken for 95 %."""
+    rng, shape = worlds(n)
+    assert coverage(quick, rng.normal(7, 3, shape), 7) == near(share)
+
+
+def test_bootstrap_covers_a_root_mean_square():
+    def rms(values, axis=-1):
+        return np.sqrt(np.mean(values**2, axis=axis))
+
+    rng, shape = worlds(60)
+    assert coverage(lambda v: quick(v, rms), rng.normal(0, 2, shape), 2) == near(0.94)
+
+
+@pytest.mark.parametrize(("n", "share"), [(10, 0.9785), (20, 0.9586), (41, 0.9725)])
+def test_median_interval_covers_as_often_as_the_binomial_law_says(n, share):
+    """Of a Cauchy distribution, whose mean no interval could cover."""
+    inside = stats.binom.cdf(np.arange(n // 2), n, 0.5)
+    at = np.flatnonzero(2 * inside <= 0.05).max()
+    assert 1 - 2 * inside[at] == pytest.approx(share, abs=1e-4)
+    rng, shape = worlds(n)
+    assert coverage(median_interval, 3 + rng.standard_cauchy(shape), 3) == near(share)
+
+
+@pytest.mark.parametrize(("n", "p"), [(50, 0.98), (200, 0.98), (500, 0.02), (100, 0.5)])
+def test_wilson_covers_as_often_as_its_score_test_accepts(n, p):
+    """The share is 92 to 97 %: a count has too few values for 95 %."""
+    k = np.arange(n + 1)
+    accepted = abs(k / n - p) <= 1.959964 * np.sqrt(p * (1 - p) / n)
+    share = stats.binom.pmf(k, n, p)[accepted].sum()
+    assert 0.92 < share < 0.97
+    rng, shape = worlds()
+    hits = rng.binomial(n, p, shape)
+    assert coverage(lambda k: wilson_interval(k, n), hits, 100 * p) == near(share)
+
+
+def test_the_plain_interval_of_a_proportion_fails_near_an_end():
+    """Which is why there is Wilson's: the simulation can tell the two apart."""
+
+    def wald(k):
+        half = 1.96 * np.sqrt(k / 50 * (1 - k / 50) / 50)
+        return Interval(k / 50, k / 50 - half, k / 50 + half, 50)
+
+    rng, shape = worlds()
+    assert coverage(wald, rng.binomial(50, 0.98, shape), 0.98) < 0.7
+
+
+def test_corrected_interval_covers_where_training_sets_overlap_and_the_plain_one_fails():
+    """Ten splits of one table: their errors correlate as the correction assumes."""
+    rng, shape = worlds(10)
+    share = 30 / (30 + 90)
+    draws = np.sqrt(share) * rng.normal(size=(WORLDS, 1)) + np.sqrt(1 - share) * rng.normal(
+        size=shape
+    )
+    assert coverage(lambda v: corrected_interval(v, 90, 30), draws, 0) == near(0.95)
+    assert coverage(mean_interval, draws, 0) < 0.8
+
+
+def test_corrected_interval_is_the_formula():
+    found, plain = corrected_interval(VALUES, 90, 30), mean_interval(VALUES)
+    wider = np.sqrt(1 + len(VALUES) * 30 / 90)
+    assert found.high - found.low == pytest.approx(wider * (plain.high - plain.low))
+    assert (found.mean, found.n, found.replicates) == (plain.mean, 12, "splits")
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (7, 20), (20, 20), (1, 1)])
+def test_wilson_is_the_solution_of_its_quadratic(successes, n):
+    """Its bounds are the proportions that lie 1.96 of their own standard errors away."""
+    found, seen = wilson_interval(successes, n), successes / n
+    for p in (found.low / 100, found.high / 100):
+        assert abs(seen - p) == pytest.approx(1.959964 * np.sqrt(p * (1 - p) / n), abs=1e-6)
+    assert found.mean == 100 * seen
+    assert (found.n, found.replicates) == (n, "rows")
+
+
+@pytest.mark.parametrize(
+    ("successes", "n"), [(-1, 10), (11, 10), (0, 0), (1.5, 10), (3, 9.5), (np.nan, 9), (1, np.inf)]
+)
+def test_wilson_refuses_what_is_no_proportion(successes, n):
+    with pytest.raises(ValueError, match="successes of n > 0 trials"):
+        wilson_interval(successes, n)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "statistic"),
+    [
+        (np.ones(20), np.mean),
+        ([0] * 15 + [1] * 2, np.median),
+        ([0] * 15 + [1] * 2, lambda values: np.median(values)),
+    ],
+)
+def test_bootstrap_of_a_statistic_without_spread_is_a_point(values, statistic):
+    found = bootstrap_interval(values, statistic)
+    assert found.low == found.mean == found.high == statistic(values)
+
+
+def test_bootstrap_is_the_same_every_time_and_follows_its_statistic():
+    assert bootstrap_interval(VALUES) == bootstrap_interval(VALUES)
+    assert bootstrap_interval(VALUES, np.median).mean == np.median(VALUES)
+
+
+@pytest.mark.parametrize("replicates", ["fresh splits", "blocks"])
+def test_the_replicate_has_a_name(replicates, capsys):
+    twice = frame(none=VALUES, L2=VALUES + 100 + np.arange(12))
+    for interval in (
+        mean_interval(VALUES + 100, replicates),
+        bootstrap_interval(VALUES + 100, replicates=replicates),
+        median_interval(VALUES + 100, replicates),
+        wilson_interval(9, 12, replicates),
+        corrected_interval(VALUES + 100, 90, 10, replicates),
+        paired(twice, "test", "L2", "none", replicates),
+    ):
+        claim("It holds", interval > 0)
+        assert f"12 {replicates})" in capsys.readouterr().out
+        with pytest.raises(ClaimFailed, match=f"over 12 {replicates}$"):
+            claim("It holds", interval < 0)
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [mean_interval, bootstrap_interval, median_interval, lambda v: corrected_interval(v, 90, 10)],
+)
 @pytest.mark.parametrize("values", [[1.0], [], [1.0, np.nan], [1.0, np.inf], np.ones((2, 2)), 3.0])
-def test_interval_refuses_what_has_none(values):
-    with pytest.raises(ValueError, match="one finite number per seed"):
-        mean_interval(values)
+def test_interval_refuses_what_has_none(interval, values):
+    with pytest.raises(ValueError, match="one finite number per replicate"):
+        interval(values)
+
+
+@pytest.mark.parametrize("n", range(2, 6))
+def test_few_values_have_no_interval_of_their_median(n):
+    with pytest.raises(ValueError, match=f"needs six values, got {n}"):
+        median_interval(VALUES[:n])
+    median_interval(VALUES[:6])
 
 
 def test_pairing_is_by_seed_and_not_by_row():
@@ -70,7 +232,7 @@ def test_pairing_refuses_a_seed_that_counts_twice():
         paired(pd.concat([once, once]), "test", "L2", "none")
 
 
-INTERVAL = Interval(mean=2.0, low=1.0, high=3.0, seeds=12)
+INTERVAL = Interval(mean=2.0, low=1.0, high=3.0, n=12)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +246,7 @@ INTERVAL = Interval(mean=2.0, low=1.0, high=3.0, seeds=12)
         (INTERVAL.within(0.99, 3), False),
         (INTERVAL.within(1, 3.01), False),
         (INTERVAL.within(np.nan, 5), False),
+        (Interval(*np.array([2.0, 1.0, 3.0]), n=12) > 0.99, True),
         (True, True),
         (np.True_, True),
         (np.bool_(False), False),
@@ -140,3 +303,8 @@ def test_glue_hands_floats_to_the_prose_and_prints_them_only_in_jupyter(
     assert handed["gain_low"] < handed["gain"] == 2 < handed["gain_high"]
     printed = capsys.readouterr().out
     assert printed == "" if building else printed.startswith("size = 2\ngain = 2\n")
+
+
+def test_evidence_from_numpy_bounds_can_be_asked():
+    assert Interval(*np.array([2.0, 1.0, 3.0]), n=12) > 0
+    assert not Interval(*np.array([2.0, 1.0, 3.0]), n=12) < 0

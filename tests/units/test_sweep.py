@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from regbook.pairs import batches
-from regbook.sweep import by_seed, chosen_on_dev, progress, reset, sweep, train_seeds
+from regbook.sweep import (
+    BestEpoch,
+    by_seed,
+    chosen_on_dev,
+    progress,
+    reset,
+    sweep,
+    train_seeds,
+)
 
 SEEDS, ROWS, EPOCHS, BATCH = 3, 22, 2, 8
 RNG = np.random.default_rng(0)
@@ -108,6 +116,124 @@ def test_seeds_trained_together_equal_a_plain_loop_each(build, optimizer):
             torch.testing.assert_close(stacked[name][seed], value, atol=1e-5, rtol=1e-5)
         alone = model.eval()(torch.from_numpy(X[seed])).detach().numpy()
         np.testing.assert_allclose(outputs[seed], alone, atol=1e-5)
+
+
+def stepper(kind, lr):
+    """Return a function that makes an optimizer of this kind and rate."""
+    options = {
+        "SGD": (torch.optim.SGD, {}),
+        "momentum": (torch.optim.SGD, {"momentum": 0.9}),
+        "Nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        "Adam": (torch.optim.Adam, {}),
+        "AdamW": (torch.optim.AdamW, {"weight_decay": 0.5}),
+    }
+    cls, given = options[kind]
+    return lambda named: cls([p for _, p in named], lr=lr, **given)
+
+
+def strong(model, x, y, strength):
+    return F.cross_entropy(model(x), y) + strength * sum((p**2).sum() for p in model.parameters())
+
+
+@pytest.mark.parametrize("build", [network, normed])
+@pytest.mark.parametrize("kind", ["SGD", "momentum", "Nesterov", "Adam", "AdamW"])
+def test_settings_side_by_side_equal_one_run_each(build, kind):
+    seeds, rates, strengths = [0, 2, 0, 2, 1], [0.003, 0.1, 0.05, 0.02, 0.1], [0, 0.1, 1, 0, 0.03]
+    together = train_seeds(
+        build,
+        strong,
+        X[seeds],
+        Y[seeds],
+        optimizer=stepper(kind, 1),
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        seeds=seeds,
+        rates=rates,
+        strengths=strengths,
+    )
+    for run, seed in enumerate(seeds):
+        alone = train_seeds(
+            build,
+            lambda model, x, y, strength=strengths[run]: strong(model, x, y, strength),
+            X[seed][None],
+            Y[seed][None],
+            optimizer=stepper(kind, rates[run]),
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            seeds=[seed],
+        )
+        for name, value in {**alone.parameters, **alone.buffers}.items():
+            found = {**together.parameters, **together.buffers}[name][run]
+            torch.testing.assert_close(found, value[0], atol=1e-5, rtol=1e-4)
+
+
+def test_rates_follow_a_schedule_of_the_optimizer():
+    def halved(lr):
+        def make(named):
+            optimizer = torch.optim.SGD([p for _, p in named], lr=lr)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 ** (step + 1))
+            optimizer.register_step_post_hook(lambda *_: schedule.step())
+            return optimizer
+
+        return make
+
+    together = train(network, halved(1), rates=[0.1] * SEEDS).parameters
+    alone = train(network, halved(0.1)).parameters
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_a_rate_of_zero_changes_no_weight_and_one_takes_the_full_step():
+    runs = train(network, stepper("SGD", 1), rates=[0, 1, 0]).parameters
+    start = train_seeds(network, loss, X, Y, optimizer=adam, epochs=0).parameters
+    full = train(network, stepper("SGD", 1)).parameters
+    for name, value in runs.items():
+        torch.testing.assert_close(value[[0, 2]], start[name][[0, 2]], atol=0, rtol=0)
+        torch.testing.assert_close(value[1], full[name][1], atol=0, rtol=0)
+
+
+def test_runs_of_one_seed_start_alike_and_see_equal_batches():
+    seeds = [1, 1, 0]
+    runs = train_seeds(
+        network, loss, X[seeds], Y[seeds], optimizer=adam, epochs=2, batch_size=8, seeds=seeds
+    ).parameters
+    for value in runs.values():
+        torch.testing.assert_close(value[0], value[1], atol=0, rtol=0)
+        assert (value[0] != value[2]).any()
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0] * (SEEDS + 1), 1.0, np.ones((SEEDS, 1))])
+@pytest.mark.parametrize("name", ["seeds", "rates", "strengths"])
+def test_what_is_given_per_run_has_one_value_for_each(name, values):
+    with pytest.raises(ValueError, match=f"{name}: expected one for each of {SEEDS} runs"):
+        train(network, stepper("SGD", 1), **{name: values})
+
+
+def test_rates_are_not_multiplied_with_another_one():
+    with pytest.raises(ValueError, match=r"give the optimizer the learning rate 1, not \[0.05\]"):
+        train(network, adam, rates=[0.1] * SEEDS)
+
+
+def test_best_epoch_keeps_each_run_as_it_was_when_dev_was_highest():
+    """Against copies of every epoch; the first of equal ones, weights and statistics alike."""
+    dev_x, dev_y = X[:, :10], Y[:, :10]
+    best, epochs = BestEpoch(dev_x, dev_y), []
+
+    def record(epoch, runs):
+        best(epoch, runs)
+        state = {**runs.parameters, **runs.buffers}
+        copies = {name: value.detach().clone() for name, value in state.items()}
+        epochs.append((runs.accuracy(dev_x, dev_y), copies))
+
+    train_seeds(normed, loss, X, Y, optimizer=adam, epochs=12, batch_size=BATCH, after_epoch=record)
+    scores = np.array([accuracy for accuracy, _ in epochs])
+    first = scores.argmax(axis=0)
+    assert len(set(first)) > 1 and first.min() < 11  # or this test would show little
+    np.testing.assert_array_equal(best.dev, scores.max(axis=0))
+    for name, kept in {**best.runs.parameters, **best.runs.buffers}.items():
+        for run, epoch in enumerate(first):
+            torch.testing.assert_close(kept[run], epochs[epoch][1][name][run], atol=0, rtol=0)
+    np.testing.assert_array_equal(best.runs.accuracy(dev_x, dev_y), best.dev)
 
 
 def test_seeds_start_from_different_weights():
