@@ -23,13 +23,26 @@ help: ## list the targets
 
 # Sphinx knows the pages, not the look of the book that surrounds them.
 _build/rendered-with: $(wildcard _ext/*.py _static/* _static/*/* _templates/*)
-	@rm -rf _build/.doctrees _build/html
+	@rm -rf _build/.doctrees _build/html _build/without-solutions
 	@mkdir -p _build && touch $@
 
+# The book of a class has a folder of its own, and takes the outputs of the pages from the same cache.
+ifneq ($(filter-out solutions,$(WITHOUT)),)
+$(error The book can be built without one thing, its solutions, and not without "$(WITHOUT)": make book WITHOUT=solutions)
+endif
+CLASS = $(if $(strip $(WITHOUT)),_build/without-solutions)
+BUILD = $(if $(CLASS),$(CLASS)/)_build
+
 # A page with a warning must be read again, or the next build would pass without it.
-book: .venv/installed _build/rendered-with ## execute what changed and build the HTML; warnings are errors
-	jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
-	@echo "Open $(CURDIR)/_build/html/index.html in a browser."
+book: .venv/installed _build/rendered-with $(CLASS) ## execute what changed and build the HTML; warnings are errors; WITHOUT=solutions: for a class
+	jupyter-book build -W -n --keep-going $(if $(CLASS),--path-output $(CLASS) --toc $(CLASS)/_toc.yml) . || { rm -rf $(BUILD)/.doctrees; exit 1; }
+	@echo "Open $(CURDIR)/$(BUILD)/html/index.html in a browser."
+
+.PHONY: _build/without-solutions
+_build/without-solutions: .venv/installed _build/rendered-with
+	@python -m regbook.chapters contents --without solutions
+	@mkdir -p $@/_build _build/.jupyter_cache
+	@ln -sfn ../../.jupyter_cache $@/_build/.jupyter_cache
 
 # Two processes on two cores: with more than one thread each, they wait for each other.
 test: export OMP_NUM_THREADS = 1

@@ -1,6 +1,7 @@
 """The list of chapters, what is derived from it, and the skeleton of a new chapter.
 
 python -m regbook.chapters contents                  # write _toc.yml from chapters/contents.yml
+python -m regbook.chapters contents --without solutions   # for a class, into _build/
 python -m regbook.chapters begin 19_fast_inference   # make the files of a chapter of that list
 """
 
@@ -15,6 +16,8 @@ import yaml
 from regbook.notebooks import read, tidy, to_text
 
 CONTENTS = Path("chapters", "contents.yml")
+TOC = Path("_toc.yml")
+CLASS_TOC = Path("_build", "without-solutions", "_toc.yml")
 APPENDIX = ("for_teachers", "same_word", "misconceptions", "notation", "bibliography", "status")
 SECTIONS = (
     "Motivation",
@@ -95,11 +98,15 @@ def contents(root: Path) -> dict[str, dict[str, str]]:
     return yaml.safe_load((root / CONTENTS).read_text(encoding="utf-8"))
 
 
-def toc(root: Path) -> str:
-    """Return the text of `_toc.yml`: the pages of all chapters that are there, part by part."""
+def toc(root: Path, solutions: bool = True) -> str:
+    """Return the text of `_toc.yml`: the pages of all chapters that are there, part by part.
+
+    solutions: whether the solutions are among the pages.
+    """
     parts = []
     for caption, chapters in contents(root).items():
-        entries = [_entry(root, slug) for slug in chapters if (root / "chapters" / slug).is_dir()]
+        here = [slug for slug in chapters if (root / "chapters" / slug).is_dir()]
+        entries = [_entry(root, slug, solutions) for slug in here]
         parts += [{"caption": caption, "chapters": entries}] if entries else []
     appendix = [{"file": f"appendix/{name}"} for name in APPENDIX]
     parts.append({"caption": "Appendix", "chapters": appendix})
@@ -109,13 +116,14 @@ def toc(root: Path) -> str:
     )
 
 
-def _entry(root, slug):
+def _entry(root, slug, solutions):
     """Return the entry of one chapter: its lesson, with the other pages below it."""
     pages = {
         f"chapters/{slug}/laboratory": "Laboratory",
         f"chapters/{slug}/exercises": "Exercises",
-        f"solutions/{slug}": "Solutions",
     }
+    if solutions:
+        pages[f"solutions/{slug}"] = "Solutions"
     below = [
         {"file": page, "title": title}
         for page, title in pages.items()
@@ -197,11 +205,15 @@ def begin(root: Path, slug: str) -> list[Path]:
     return made
 
 
-def write_toc(root: Path) -> list[Path]:
-    """Write `_toc.yml` unless it is up to date; return the files that changed."""
-    path, text = root / "_toc.yml", toc(root)
+def write_toc(root: Path, solutions: bool = True) -> list[Path]:
+    """Write `_toc.yml`, or that of a class without the solutions, unless it is up to date.
+
+    Return the files that changed.
+    """
+    path, text = root / (TOC if solutions else CLASS_TOC), toc(root, solutions)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return []
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return [path]
 
@@ -214,11 +226,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, dest="command")
-    commands.add_parser("contents")
+    commands.add_parser("contents").add_argument("--without", choices=["solutions"])
     commands.add_parser("begin").add_argument("slug")
     options, root = parser.parse_args(arguments), Path.cwd()
     try:
-        done = begin(root, options.slug) if options.command == "begin" else write_toc(root)
+        if options.command == "begin":
+            done = begin(root, options.slug)
+        else:
+            done = write_toc(root, solutions=options.without is None)
     except ContentsError as error:
         sys.exit(f"{error}")
     for path in done:

@@ -38,12 +38,12 @@ NOTEBOOKS = [page for page in PAGES if page.startswith(("chapters/", "solutions/
 LESSONS = [page for page in PAGES if page.endswith("/lesson")]
 
 
-def make_book() -> subprocess.CompletedProcess[str]:
+def make_book(*settings: str) -> subprocess.CompletedProcess[str]:
     """Run `make book` as a reader would: without the settings of a `make` that runs pytest."""
     inherited = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GNUMAKEFLAGS"}
     environment = {key: value for key, value in os.environ.items() if key not in inherited}
     return subprocess.run(
-        ["make", "book"],
+        ["make", "book", *settings],
         cwd=ROOT,
         env=environment,
         text=True,

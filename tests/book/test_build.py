@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
+from urllib.parse import unquote, urldefrag
 
 import pytest
 from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book
@@ -65,6 +67,49 @@ def test_a_second_build_executes_nothing(built_book):
     assert build.returncode == 0, build.stdout[-4000:]
     assert "Executing notebook" not in build.stdout
     assert cached_executions() == before
+
+
+def dead_links(html: Path) -> list[str]:
+    """Return the links and sources of the pages in a folder that lead to no file there."""
+    dead = []
+    templates = set((html / "_static").rglob("*.html"))  # which the theme leaves there
+    for page in set(html.rglob("*.html")) - templates:
+        tags = BeautifulSoup(page.read_text(), "html.parser")(["a", "link", "script", "img"])
+        links = {tag.get("href") or tag.get("src") or "" for tag in tags}
+        paths = {unquote(urldefrag(link).url.partition("?")[0]) for link in links}
+        local = {path for path in paths if path and not re.match(r"[a-z]+:|//", path)}
+        dead += [f"{page}: {path}" for path in local if not (page.parent / path).exists()]
+    return dead
+
+
+def test_the_book_of_a_class_has_no_solution_and_nothing_is_run_for_it(built_book):
+    before = cached_executions()
+    pages = {path: path.stat().st_mtime for path in built_book.rglob("*.html")}
+    build = make_book("WITHOUT=solutions")
+    assert build.returncode == 0, build.stdout[-4000:]
+    assert cached_executions() == before
+    assert {path: path.stat().st_mtime for path in built_book.rglob("*.html")} == pages
+
+    html = ROOT / "_build" / "without-solutions" / "_build" / "html"
+    kept = [page for page in PAGES if not page.startswith("solutions/")]
+    assert [page for page in kept if not (html / f"{page}.html").exists()] == []
+    files = [path.relative_to(html) for path in html.rglob("*") if path.is_file()]
+    assert [path for path in files if "solutions" in str(path)] == []
+    inventory = (html / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    texts = {path: (html / path).read_text(errors="replace") for path in files
+             if path.suffix in (".html", ".js", ".ipynb", ".md")}  # fmt: skip
+    texts[Path("objects.inv")] = zlib.decompress(inventory).decode()
+    named = re.compile(r"solutions/\d\d_|Solutions: |BEGIN SOLUTION")
+    assert {path: found[0] for path, text in texts.items() if (found := named.search(text))} == {}
+    assert dead_links(html) == []
+
+
+@pytest.mark.parametrize("value", ["lessons", "solutions lessons", "../x", "Solutions"])
+def test_nothing_else_can_be_left_out(value):
+    build = make_book(f"WITHOUT={value}")
+    assert build.returncode == 2
+    assert "make book WITHOUT=solutions" in build.stdout
+    assert value.split()[-1] in build.stdout
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)

@@ -96,3 +96,15 @@ def test_the_contents_hold_the_chapters_that_are_there(book, monkeypatch, capsys
     chapter = yaml.safe_load(chapters.toc(book))["parts"][0]["chapters"][0]
     titles = [page["title"] for page in chapter["sections"]]
     assert titles == ["Laboratory", "Exercises", "Solutions"]
+
+
+def test_the_contents_of_a_class_leave_out_the_solutions_and_nothing_else(book, monkeypatch):
+    monkeypatch.chdir(book)
+    chapters.main(["contents"])
+    before = (book / "_toc.yml").read_text()
+    chapters.main(["contents", "--without", "solutions"])
+    assert (book / "_toc.yml").read_text() == before
+    toc = yaml.safe_load(before)
+    sections = toc["parts"][0]["chapters"][0]["sections"]
+    assert sections.pop() == {"file": "solutions/10_dropout", "title": "Solutions"}
+    assert yaml.safe_load((book / chapters.CLASS_TOC).read_text()) == toc
