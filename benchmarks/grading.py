@@ -1,6 +1,7 @@
 """How fast, how large and how right is grading? This grader, nbgrader and otter-grader compared.
 
     python benchmarks/grading.py [--submissions 64] [--tools regbook,nbgrader,otter] [--out FILE]
+    python benchmarks/grading.py --trouble   # only how right: the times that are stored stay
 
 All three grade the same submissions of `grading_submissions.py` in the same run: three questions,
 in NumPy, PyTorch and Keras. Each tool does what its manual says, at its best on two cores:
@@ -15,8 +16,11 @@ in NumPy, PyTorch and Keras. Each tool does what its manual says, at its best on
   submission (`otter grade` needs Docker). `otter generate` is not timed.
 
 Each tool gets submissions in its own form: cells with `check(...)`, locked tests, `grader.check`.
-A question is worth one point, all or nothing. nbgrader and otter are installed, once, into
-`_build/benchmark/`; NumPy and the frameworks come from the environment that runs this.
+A question is worth one point, all or nothing. The submissions of `grading_trouble.py` are graded in
+a run of their own, without a look at the clock: how many points does each tool give beyond those
+deserved, how many does it withhold, and of how many submissions does it say nothing? nbgrader and
+otter are installed, once, into `_build/benchmark/`; NumPy and the frameworks come from the
+environment that runs this.
 Exit status 1: a limit in `LIMITS` does not hold.
 """
 
@@ -35,12 +39,13 @@ import sysconfig
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
 from grading_submissions import NAME, QUESTIONS, handed_in, otter_test, submissions, template
+from grading_trouble import TROUBLE
 from mutation import graded_functions
 
 from regbook.grading.isolation import LEVELS, level_for
@@ -51,6 +56,8 @@ TOOLS = ("regbook", "nbgrader", "otter")
 PINNED = {"nbgrader": "nbgrader==0.9.6", "otter": "otter-grader==7.0.0"}
 PROCESSES = 2
 SEED = 0  # of this grader's checks
+CELL_SECONDS = 180  # nbgrader then goes on with the next cell; a loop of two minutes ends by itself
+NOTEBOOK_SECONDS = 300  # after which otter, which has no limit outside Docker, is interrupted
 SAMPLE_SECONDS = 0.2
 LIMITS = {
     "seconds per submission once warm": "at most 0.5",
@@ -67,16 +74,21 @@ from regbook.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 OTTER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from otter.api import grade_submission
-out, *paths = map(Path, sys.argv[1:])
-for path in paths:
+def stop(*_):
+    raise TimeoutError("the submission takes too long")
+signal.signal(signal.SIGALRM, stop)
+seconds, out, *paths = sys.argv[1:]
+for path in map(Path, paths):
+    signal.alarm(int(seconds))
     try:
         total = grade_submission(str(path), "autograder.zip", quiet=True).total
     except Exception as error:
         total = repr(error)
-    (out / f"{path.stem}.json").write_text(json.dumps(total))
+    signal.alarm(0)
+    Path(out, f"{path.name}.json").write_text(json.dumps(total))
 """
 
 
@@ -85,6 +97,7 @@ class Run:
     """One timed run of a tool: the times of its results, its memory (bytes), its scores.
 
     scores: the points of each student. finished: seconds from the start, one for each result.
+    told: the students without points of whom the tool says why.
     """
 
     seconds: float
@@ -92,7 +105,8 @@ class Run:
     rss: int
     readable: bool
     finished: list
-    scores: dict
+    scores: dict = field(default_factory=dict)
+    told: set = field(default_factory=set)
 
 
 class Memory(threading.Thread):
@@ -141,7 +155,7 @@ def environment(home, prefix=Path(sys.prefix)):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return kept | {
         "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(home), "JUPYTER_PATH": str(prefix / "share" / "jupyter"),
+        "HOME": str(home), "TMPDIR": str(home), "JUPYTER_PATH": str(prefix / "share" / "jupyter"),
         "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "",
         **{name + ("_THREADS" if "TF" in name else "_NUM_THREADS"): "1" for name in pools},
     }  # fmt: skip
@@ -178,7 +192,7 @@ def prepare(tool):
 
 def rows(path):
     """Return the rows of a CSV file, as dicts."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -203,14 +217,19 @@ def timed(commands, folder, results, variables):
     finished = sorted(path.stat().st_mtime - start for path in folder.glob(results))
     if not finished:
         sys.exit("no result:\n" + "\n".join(Path(log.name).read_text()[-4000:] for log in logs))
-    return Run(seconds, memory.pss, memory.rss, memory.readable, finished, {})
+    return Run(seconds, memory.pss, memory.rss, memory.readable, finished)
+
+
+def learner(name):
+    """Return who handed in a file of this name."""
+    return name.partition(".ipynb")[0]
 
 
 def run_regbook(made, folder):
     """Grade with this grader."""
     (folder / "submissions").mkdir()
     for submission in made:
-        path = folder / "submissions" / f"{submission.student}.ipynb"
+        path = folder / "submissions" / f"{submission.student}{submission.ending}"
         path.write_text(handed_in(template("regbook"), submission), encoding="utf-8")
     command = [
         sys.executable, "-c", REGBOOK, ROOT / "benchmarks" / "grading_checks",
@@ -220,8 +239,10 @@ def run_regbook(made, folder):
     run = timed([(command, ROOT)], folder, "report/results/*.json", environment(folder))
     for row in rows(folder / "report" / "scores.csv"):  # one for each question
         full = float(row["points"]) == float(row["max_points"])
-        student = Path(row["submission"]).stem
-        run.scores[student] = run.scores.get(student, 0) + full
+        name = learner(row["submission"])
+        run.scores[name] = run.scores.get(name, 0) + full
+    statuses = {learner(r["submission"]): r["status"] for r in rows(folder / "report/summary.csv")}
+    run.told = {name for name, status in statuses.items() if status} - set(run.scores)
     return run
 
 
@@ -237,12 +258,13 @@ def run_nbgrader(made, folder):
         source.parent.mkdir(parents=True)
         source.write_text(json.dumps(template("nbgrader")), encoding="utf-8")
         (course / "nbgrader_config.py").write_text(
-            "c = get_config()\nc.CourseDirectory.course_id = 'course'\nc.Execute.timeout = 600\n"
+            "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
+            f"c.Execute.timeout = {CELL_SECONDS}\n"
         )
         call([nbgrader, "generate_assignment", "week"], cwd=course, env=variables)
         released = json.loads((course / "release" / "week" / f"{NAME}.ipynb").read_text("utf-8"))
         for submission in made[part::PROCESSES]:
-            path = course / "submitted" / submission.student / "week" / f"{NAME}.ipynb"
+            path = course / "submitted" / submission.student / "week" / (NAME + submission.ending)
             path.parent.mkdir(parents=True)
             path.write_text(handed_in(released, submission), encoding="utf-8")
         courses.append(course)
@@ -250,7 +272,13 @@ def run_nbgrader(made, folder):
     run = timed(commands, folder, f"course-*/autograded/*/week/{NAME}.ipynb", variables)
     for course in courses:
         call([nbgrader, "export", "--to", "grades.csv"], cwd=course, env=variables)
-        run.scores |= {r["student_id"]: float(r["score"]) for r in rows(course / "grades.csv")}
+        # The table has a zero for those, too, that could not be graded.
+        graded = {path.parts[-3] for path in course.glob(f"autograded/*/week/{NAME}.ipynb")}
+        points = {r["student_id"]: float(r["score"]) for r in rows(course / "grades.csv")}
+        run.scores |= {name: score for name, score in points.items() if name in graded}
+    lines = "".join(log.read_text() for log in folder.glob("log-*.txt")).splitlines()
+    faults = " ".join(line for line in lines if "| ERROR]" in line or "| WARNING]" in line)
+    run.told = {s.student for s in made if s.student in faults} - set(run.scores)
     return run
 
 
@@ -265,13 +293,15 @@ def run_otter(made, folder):
     call([prefix / "bin" / "otter", "generate", "-t", "tests"], cwd=folder, env=variables)
     paths = []
     for submission in made:
-        paths.append(folder / "submissions" / f"{submission.student}.ipynb")
+        paths.append(folder / "submissions" / f"{submission.student}{submission.ending}")
         paths[-1].write_text(handed_in(template("otter"), submission), encoding="utf-8")
-    python = [prefix / "bin" / "python", "-c", OTTER, "results"]
+    python = [prefix / "bin" / "python", "-c", OTTER, str(NOTEBOOK_SECONDS), "results"]
     commands = [([*python, *paths[part::PROCESSES]], folder) for part in range(PROCESSES)]
     run = timed(commands, folder, "results/*.json", variables)
-    totals = {p.stem: json.loads(p.read_text()) for p in (folder / "results").glob("*.json")}
+    results = (folder / "results").glob("*.json")
+    totals = {learner(path.name): json.loads(path.read_text()) for path in results}
     run.scores = {name: total for name, total in totals.items() if not isinstance(total, str)}
+    run.told = set(totals) - set(run.scores)
     return run
 
 
@@ -352,6 +382,11 @@ def say(text):
     print(f"{datetime.datetime.now():%H:%M:%S} {text}", flush=True)
 
 
+def today():
+    """Return the date."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+
+
 def table(lines):
     """Return lines of cells as an aligned text table."""
     widths = [max(len(str(line[i])) for line in lines) for i in range(len(lines[0]))]
@@ -361,6 +396,16 @@ def table(lines):
     )
 
 
+def grade(tool, made):
+    """Let a tool grade submissions in a folder that is deleted afterwards; return the Run."""
+    say(f"{tool}: grading {len(made)} submissions")
+    folder = Path(tempfile.mkdtemp(prefix="regbook-benchmark-"))
+    try:
+        return globals()[f"run_{tool}"](made, folder)
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)  # deeper than Python's own goes
+
+
 def measure(tools, made):
     """Run the tools; return their runs in order, as (tool, Run)."""
     order = [*tools, "regbook"] if "regbook" in tools and len(tools) > 1 else tools
@@ -368,9 +413,7 @@ def measure(tools, made):
         prepare(tool)
     runs = []
     for tool in order:
-        say(f"{tool}: grading {len(made)} submissions")
-        with tempfile.TemporaryDirectory(prefix="regbook-benchmark-") as folder:
-            run = globals()[f"run_{tool}"](made, Path(folder))
+        run = grade(tool, made)
         say(f"{tool}: {run.seconds:.1f} s, the first result after {run.finished[0]:.1f} s")
         for submission in made:
             score = run.scores.get(submission.student)
@@ -378,6 +421,29 @@ def measure(tools, made):
                 say(f"  {submission.student}: {score} instead of {submission.deserved}")
         runs.append((tool, run))
     return runs
+
+
+def differences(run, made):
+    """Return what a tool makes of submissions: points that differ from those deserved, silence.
+
+    scores: of each submission; None where there is none.
+    """
+    beyond = [run.scores.get(s.student, 0) - s.deserved for s in made]
+    return {
+        "undeserved": sum(max(difference, 0) for difference in beyond),
+        "lost": sum(max(-difference, 0) for difference in beyond),
+        "silent": sum(s.student not in {*run.scores, *run.told} for s in made),
+        "scores": {s.student: run.scores.get(s.student) for s in made},
+    }
+
+
+def trouble(tools):
+    """Let the tools grade the submissions that make trouble; return the figures of each."""
+    return {
+        "date": today(),
+        "deserved": {s.student: s.deserved for s in TROUBLE},
+        "tools": {tool: differences(grade(tool, TROUBLE), TROUBLE) for tool in tools},
+    }
 
 
 def judge(figures, slowest):
@@ -395,17 +461,8 @@ def judge(figures, slowest):
     return {name: {**found[name], "limit": LIMITS[name]} for name in LIMITS if name in found}
 
 
-def main(arguments=None):
-    """Measure, print a table, write the results; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--submissions", type=int, default=64, help="how many, at most 64")
-    parser.add_argument("--tools", default=",".join(TOOLS), help="which, separated by commas")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/grading.json")
-    options = parser.parse_args(arguments)
-    tools = options.tools.split(",")
-    if not set(tools) <= set(TOOLS):
-        parser.error(f"--tools takes {', '.join(TOOLS)}")
-    made = submissions(options.submissions)
+def comparison(tools, made):
+    """Measure the times of the tools and of the checks; return all that is stored of them."""
     times = check_times()
     runs = measure(tools, made)
     readable = all(run.readable for _, run in runs)
@@ -417,8 +474,8 @@ def main(arguments=None):
             value = warm(slower)
             figures[tool]["seconds_per_submission_warm"] = value and round(value, 3)
     limits = judge(figures, max(times.values()))
-    result = {
-        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+    return {
+        "date": today(),
         "machine": machine(),
         "versions": versions(tools),
         "submissions": len(made),
@@ -430,15 +487,38 @@ def main(arguments=None):
         "check_milliseconds": times,
         "limits": limits,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    head = list(next(iter(figures.values())))
-    lines = [[tool, *(figure.get(key, "") for key in head)] for tool, figure in figures.items()]
-    print(table([["tool", *(key.replace("_", " ") for key in head)], *lines]))
-    for name, limit in limits.items():
+
+
+def show(result):
+    """Print the stored figures as tables."""
+    for figures in (result["tools"], result["trouble"]["tools"]):
+        head = [key for key in next(iter(figures.values())) if key != "scores"]
+        lines = [[tool, *(figure.get(key, "") for key in head)] for tool, figure in figures.items()]
+        print(table([["tool", *(key.replace("_", " ") for key in head)], *lines]))
+    for name, limit in result["limits"].items():
         fault = "" if limit["holds"] else "  DOES NOT HOLD"
         print(f"{name}: {limit['value']} ({limit['limit']}){fault}")
-    return int(not all(limit["holds"] for limit in limits.values()))
+
+
+def main(arguments=None):
+    """Measure, print a table, write the results; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--submissions", type=int, default=64, help="how many, at most 64")
+    parser.add_argument("--tools", default=",".join(TOOLS), help="which, separated by commas")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/grading.json")
+    parser.add_argument("--trouble", action="store_true", help="grade those that make trouble only")
+    options = parser.parse_args(arguments)
+    tools = options.tools.split(",")
+    if not set(tools) <= set(TOOLS):
+        parser.error(f"--tools takes {', '.join(TOOLS)}")
+    result = json.loads(options.out.read_text("utf-8")) if options.trouble else {}
+    if not options.trouble:
+        result = comparison(tools, submissions(options.submissions))
+    result["trouble"] = trouble(tools)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    show(result)
+    return int(not all(limit["holds"] for limit in result["limits"].values()))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ import numpy as np
 rng = np.random.default_rng()
 weights, lam = [rng.normal(size=(3, 4)), rng.normal(size=(4, 2))], rng.uniform(0.1, 0.4)
 expected = lam * sum((w**2).sum() for w in weights)
-np.testing.assert_allclose(np.asarray(l2_penalty(weights, lam)), expected, rtol=1e-3, atol=1e-5)
+np.testing.assert_allclose(float(l2_penalty(weights, lam)), expected, rtol=1e-3, atol=1e-5)
 weights = [rng.normal(size=5), rng.normal(size=(2, 3, 2))]
-single, double = (np.asarray(l2_penalty([c * w for w in weights], 0.3)) for c in (1, 2))
+single, double = (float(l2_penalty([c * w for w in weights], 0.3)) for c in (1, 2))
 assert single > 0
 np.testing.assert_allclose(double, 4 * single, rtol=1e-3, atol=1e-5)
 """,
@@ -189,14 +189,20 @@ SCRATCH = [
 class MadeSubmission:
     """answers: the source of each cell, by the name of its function. deserved: how many are right.
 
-    notes: Markdown cells, and scratch: code cells, that the learner added.
+    notes: Markdown cells, and scratch: code cells, that the learner added below the answers.
+    above: lines at the top of the first code cell. before: code cells in front of the answers.
+    arrived: the share of the file that was handed in. ending: of the file's name.
     """
 
     student: str
     answers: dict
     right: frozenset
-    notes: tuple
-    scratch: tuple
+    notes: tuple = ()
+    scratch: tuple = ()
+    above: str = ""
+    before: tuple = ()
+    arrived: float = 1
+    ending: str = ".ipynb"
 
     @property
     def deserved(self):
@@ -204,7 +210,8 @@ class MadeSubmission:
         return len(self.right)
 
 
-def _cell(name, source):
+def as_cell(name, source):
+    """Return the source of an answer's cell: the function around a body, or the cell as it is."""
     parameters, doc = QUESTIONS[name]
     if f"def {name}(" in source or f"{name} =" in source:
         return source
@@ -225,7 +232,7 @@ def submissions(count=64):
         if turn == 3 and "ss" in letters:
             letters = "sss"
         chosen = dict(zip(QUESTIONS, letters, strict=True))
-        answers = {n: _cell(n, next(stock[letter, n])) for n, letter in chosen.items()}
+        answers = {n: as_cell(n, next(stock[letter, n])) for n, letter in chosen.items()}
         made.append(
             MadeSubmission(
                 f"student-{i + 1:02}",
@@ -254,7 +261,8 @@ def template(grader):
         after = {name: f'grader.check("{name}")' for name in QUESTIONS}
     cells = [new_markdown_cell("# Three questions"), new_code_cell(start)]
     for name, (_, doc) in QUESTIONS.items():
-        cell = new_code_cell(_cell(name, f"### BEGIN SOLUTION\n{RIGHT[name][0]}\n### END SOLUTION"))
+        solution = f"### BEGIN SOLUTION\n{RIGHT[name][0]}\n### END SOLUTION"
+        cell = new_code_cell(as_cell(name, solution))
         cell.metadata["nbgrader"] = _metadata(name, solution=True)
         test = new_code_cell(after[name])
         if grader == "nbgrader":
@@ -279,12 +287,14 @@ def _metadata(grade_id, solution):
 
 
 def handed_in(released, submission):
-    """Return a submission as the text of a notebook.
+    """Return a submission as the text of a notebook, or the part of it that arrived.
 
     released: the learner's notebook of a grader; its answers are replaced, cells are added.
     """
     notebook = nbformat.from_dict(released)
     cells = []
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = submission.above + "".join(first.source)  # a list of lines, where read raw
     for cell in notebook.cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
         if grade_id in submission.answers:
@@ -293,10 +303,13 @@ def handed_in(released, submission):
     extra = [new_markdown_cell(f"Handed in by {submission.student}.")]
     extra += [new_markdown_cell(note) for note in submission.notes]
     extra += [new_code_cell(source) for source in submission.scratch]
-    for number, cell in enumerate(extra):
+    before = [new_code_cell(source) for source in submission.before]
+    for number, cell in enumerate([*extra, *before]):
         cell.id = f"extra-{number}"
-    notebook.cells = cells + extra
-    return nbformat.writes(notebook)
+    start = cells.index(first) + 1
+    notebook.cells = cells[:start] + before + cells[start:] + extra
+    text = nbformat.writes(notebook)
+    return text[: int(submission.arrived * len(text))]
 
 
 def otter_test(name):
