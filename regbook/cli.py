@@ -27,6 +27,14 @@ def _natural(text):
     return int(text)
 
 
+def _take_gradebook(command):
+    """Add the options about a platform's gradebook."""
+    book = command.add_mutually_exclusive_group()
+    book.add_argument("--moodle", type=Path, metavar="CSV", help="grading worksheet to fill")
+    book.add_argument("--canvas", type=Path, metavar="CSV", help="export of a gradebook to fill")
+    command.add_argument("--column", metavar="TITLE", help="of that export: the assignment's")
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="regbook", description=__doc__, epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -42,7 +50,12 @@ def _parser():
     grade.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to fill")
     grade.add_argument("--jobs", type=_positive, help="how many at a time (default: processors)")
     grade.add_argument("--shard", type=_shard, metavar="K/N", help="only the K-th of N parts")
+    grade.add_argument(
+        "--only", action="append", default=[], metavar="NAME",
+        help="grade again this submission, learner or exercise, and keep the rest of the report",
+    )  # fmt: skip
     grade.add_argument("--dask", metavar="ADDRESS", help="scheduler of a dask cluster to use")
+    _take_gradebook(grade)
 
     for command, default in (
         (check, "that of the notebook"),
@@ -59,12 +72,13 @@ def _parser():
     merge = commands.add_parser("merge", help="join the reports of shards", epilog=EPILOG)
     merge.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
     merge.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to fill")
+    _take_gradebook(merge)
     return parser
 
 
 def _check(arguments):
     from regbook.exercise import Report
-    from regbook.grading.grade import Delayed, grade
+    from regbook.grading.grade import grade, graded_in_time
     from regbook.grading.intake import alone
     from regbook.grading.isolation import level_for
     from regbook.grading.sandbox import Sandbox, modules_for
@@ -77,10 +91,7 @@ def _check(arguments):
         return 1
     level, folder = level_for(arguments.trust), arguments.notebook.resolve().parent
     with Sandbox(level, [folder], modules_for([data])) as sandbox:
-        try:
-            result = grade(data, sandbox, arguments.seed or 0, alone=False)
-        except Delayed:
-            result = grade(data, sandbox, arguments.seed or 0)
+        result = graded_in_time(grade, data, sandbox, arguments.seed or 0)
     for number, problem in result.get("problems", {}).items():
         print(f"Code cell {number} failed: {problem}")
     for marks in result.get("chapters", []):
@@ -109,29 +120,56 @@ def _conclude(results, out):
     return 1 if failed else 0
 
 
+def _gradebook(arguments):
+    """Return the gradebook to fill, or None. Raises UsageError before anything is graded."""
+    from regbook.grading import gradebooks
+    from regbook.grading.intake import UsageError
+
+    path = arguments.moodle or arguments.canvas
+    if arguments.column is not None and not arguments.canvas:
+        raise UsageError("--column names a column of the file that --canvas gives.")
+    if path and arguments.command == "grade" and arguments.shard:
+        option = "--moodle" if arguments.moodle else "--canvas"
+        raise UsageError(f"A shard has not all points: give {option} to `regbook merge`.")
+    platform = "moodle" if arguments.moodle else "canvas"
+    return gradebooks.read(path, platform, arguments.out, arguments.column) if path else None
+
+
+def _fill(book, results, out):
+    if book:
+        print(*book.fill(out, results), sep="\n")
+
+
 def _grade(arguments):
     from regbook.grading.batch import grade_folder
 
+    book = _gradebook(arguments)
     results, complete = grade_folder(
         arguments.submissions, arguments.out, seed=arguments.seed, jobs=arguments.jobs,
         trust=arguments.trust, shard=arguments.shard, dask=arguments.dask,
+        only=arguments.only,
     )  # fmt: skip
     status = _conclude(results, arguments.out)
     if not complete:
         print("Interrupted. Run the same command again to grade the rest.")
         return 1
+    _fill(book, results, arguments.out)
     return status
 
 
 def _merge(arguments):
     from regbook.grading.report import merge
 
-    return _conclude(merge(arguments.reports, arguments.out), arguments.out)
+    book = _gradebook(arguments)
+    results = merge(arguments.reports, arguments.out)
+    status = _conclude(results, arguments.out)
+    _fill(book, results, arguments.out)
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    from regbook.grading.corrections import CorrectionError
+    from regbook.grading.adjustments import AdjustmentError
     from regbook.grading.intake import UsageError
     from regbook.grading.isolation import SandboxError
     from regbook.grading.report import ReportError
@@ -139,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return {"check": _check, "grade": _grade, "merge": _merge}[options.command](options)
-    except (UsageError, ReportError, SandboxError, CorrectionError) as error:
+    except (UsageError, ReportError, SandboxError, AdjustmentError) as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:

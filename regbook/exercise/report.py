@@ -33,11 +33,18 @@ class Row:
     more: str
 
 
+def rounded(points: float) -> float:
+    """Return points to two decimals, and whole ones as an integer."""
+    points = round(points, 2)
+    return int(points) if points == int(points) else points
+
+
 @dataclass(frozen=True)
 class Report:
     """The checks of one exercise; Jupyter shows it as a table. No rows: not attempted.
 
-    corrected: the points that a teacher gives instead, with a comment.
+    corrected: the points that a teacher gives instead, with a comment. weight: how many times a
+    teacher lets the exercise count, with a comment; 0 excuses from it.
     """
 
     exercise: str
@@ -46,6 +53,8 @@ class Report:
     hint: int = 1
     corrected: float | None = None
     comment: str = ""
+    weight: float = 1
+    weight_comment: str = ""
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Report":
@@ -55,8 +64,13 @@ class Report:
 
     @property
     def points(self) -> float:
-        """Points earned."""
+        """Points earned, before the weight."""
         return sum(row.points for row in self.rows) if self.corrected is None else self.corrected
+
+    @property
+    def counted(self) -> tuple[float, float]:
+        """Points and the most points that there are, both after the weight."""
+        return rounded(self.weight * self.points), rounded(self.weight * self.max_points)
 
     @property
     def status(self) -> str:
@@ -64,11 +78,20 @@ class Report:
         if self.corrected is not None:
             said = f": {self.comment}" if self.comment else ""
             points = f"{self.corrected:g} of {self.max_points} points"
-            return f"{points}, corrected by your teacher{said}"
+            return f"{points}{self._counts}, corrected by your teacher{said}"
         if not self.rows:
-            return f"{NOT_ATTEMPTED} (0 of {self.max_points} points)"
+            return f"{NOT_ATTEMPTED} (0 of {self.max_points} points){self._counts}"
         full = ", full marks" if self.points == self.max_points else ""
-        return f"{self.points} of {self.max_points} points{full}"
+        return f"{self.points} of {self.max_points} points{full}{self._counts}"
+
+    @property
+    def _counts(self):
+        """What the status says about the weight."""
+        if self.weight == 1:
+            return ""
+        words = {0: "excused", 0.5: "counts half", 2: "counts twice"}
+        said = f" ({self.weight_comment})" if self.weight_comment else ""
+        return f", {words.get(self.weight, f'counts {self.weight:g} times')}{said}"
 
     @property
     def hints(self) -> list[str]:

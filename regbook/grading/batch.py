@@ -7,12 +7,14 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
 
-from regbook.grading import corrections, report
+from regbook.grading import adjustments, report
+from regbook.grading.again import named
 from regbook.grading.grade import Delayed, graded
 from regbook.grading.intake import LeftOut, handed_in
 from regbook.grading.isolation import LEVELS, level_for
@@ -78,16 +80,17 @@ def _locally(todo, store, jobs, hidden, modules):
         threads.shutdown()
 
 
-def _resumed(sources, store):
-    """Look up each submission.
+def _resumed(sources, store, again=None):
+    """Look up each submission; those that are to be graded `again` are not known.
 
     Return the results that need no grading, the others' sources, and the modules that these import.
     """
-    results, todo, modules = {}, {}, set()
-    for name, source in sources.items():
+    results, todo, modules = dict(again.kept) if again else {}, {}, set()
+    for name in again.names if again else sources:
+        source = sources[name]
         try:
             data = source.read()
-            known = store.load(data)
+            known = None if again else store.load(data)
         except Unreadable as error:
             known = {"status": str(error)}
             if isinstance(error, LeftOut):
@@ -118,27 +121,49 @@ def _collected(coming, todo, store, show):
     return results, False
 
 
+def _written(results, more, adjusted, store, present, again):
+    """Write the report on all results, as a teacher's files adjust them; return these.
+
+    more: those of this run. present: all submissions; the feedback of others is removed.
+    """
+    if again:
+        more = {name: again.joined(name, result) for name, result in more.items()}
+    results = results | more
+    found, left = adjustments.merged(results, adjusted)
+    for sentence in left:
+        print(sentence)
+    for name, result in found.items():
+        if again or result != results[name]:
+            store.tell(name, result)
+    report.write(store.out, found, seed=store.seed, isolation=LEVELS[store.level])
+    report.remove_stale(store.out, present)
+    return found
+
+
 def grade_folder(
     folder: str | Path, out: str | Path, *, seed: int | None = None, jobs: int | None = None,
     trust: bool = False, shard: tuple[int, int] | None = None, dask: str | None = None,
-    show: bool = True,
+    only: Sequence[str] = (), show: bool = True,
 ) -> tuple[dict[str, Result], bool]:  # fmt: skip
     """Grade every notebook below `folder` into the report `out`; return (results, complete).
 
     seed: draws the inputs of the checks; default: that of the report, or a new one. jobs: how many
     at a time (default: the number of processors). trust: accept to run without isolation.
     shard: (k, n) takes the k-th of n parts. dask: the address of a cluster that does the work.
-    show: a progress bar. complete is False when it was interrupted.
-    Raises UsageError and SandboxError before anything is graded.
+    only: names of submissions, learners or exercises of the report; these are graded again, and the
+    rest stays as it is. show: a progress bar. complete is False when it was interrupted.
+    Raises UsageError, SandboxError and AdjustmentError before anything is graded.
     """
     folder, out = Path(folder), Path(out)
     sources = handed_in(folder, out, shard)
+    present = handed_in(folder, out) if shard else sources
     level = ("fork" if trust else "bubblewrap") if dask else level_for(trust)
+    again = named(only, sources, out, seed, LEVELS[level]) if only else None
     store = Store(out, seed, level)
     if show:
         print(f"Seed {store.seed}; {LEVELS[level]}.")
-    corrected = corrections.read(out)
-    results, todo, modules = _resumed(sources, store)
+    adjusted = adjustments.read(out)
+    results, todo, modules = _resumed(sources, store, again)
     if show and results:
         print(f"{len(results)} of {len(sources)} need no grading: unchanged, or not readable.")
     if dask:
@@ -149,10 +174,4 @@ def grade_folder(
         hidden = [folder.resolve(), out.resolve()]
         coming = _locally(todo, store, jobs or os.cpu_count(), hidden, modules)
     more, complete = _collected(coming, todo, store, show)
-    results, left = corrections.merged(results | more, corrected)
-    for sentence in left:
-        print(sentence)
-    for name in {name for name, _ in corrected} & results.keys():
-        store.tell(name, results[name])
-    report.write(out, results, seed=store.seed, isolation=LEVELS[level])
-    return results, complete
+    return _written(results, more, adjusted, store, present, again), complete

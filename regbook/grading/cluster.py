@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from regbook.grading.grade import Delayed, graded
+from regbook.grading.grade import graded, graded_in_time
 from regbook.grading.intake import Source, UsageError
 from regbook.grading.isolation import SandboxError, level_for
 from regbook.grading.results import Result
@@ -42,19 +42,13 @@ def _unpack(chunk):
         start += length
 
 
-def _graded(data, seed):
-    try:
-        return graded(data, _thread.sandbox, seed, alone=False)
-    except Delayed:
-        return graded(data, _thread.sandbox, seed, alone=True)  # as alone as it gets on a cluster
-
-
 def grade_chunk(chunk: bytes, seed: int, trust: bool) -> bytes:
     """Grade a chunk on a worker; return JSON: pairs (result, whether it may be stored)."""
     try:
         if getattr(_thread, "sandbox", None) is None:
             _thread.sandbox = Sandbox(level_for(trust))
-        return json.dumps([_graded(data, seed) for data in _unpack(chunk)]).encode()
+        given = ((data, _thread.sandbox, seed) for data in _unpack(chunk))
+        return json.dumps([graded_in_time(graded, *each) for each in given]).encode()
     except SandboxError as error:
         return json.dumps({"error": str(error)}).encode()
 

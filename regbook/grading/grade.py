@@ -5,13 +5,15 @@ import re
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from regbook.exercise import Answer, AnswerError, NotAttempted, Stopped, load_chapters, plain
 from regbook.grading import wire
+from regbook.grading.alike import fingerprints
 from regbook.grading.isolation import SandboxError
 from regbook.grading.results import Marks, Result
 from regbook.grading.sandbox import OverLimit, Sandbox
@@ -24,6 +26,7 @@ CALL_SECONDS = 5
 SUBMISSION_SECONDS = 300
 VERSIONS = 20  # of one function that are looked at
 TEXT_LIMIT = 500  # characters of a message from the child
+T = TypeVar("T")
 
 
 class _Run:
@@ -31,7 +34,8 @@ class _Run:
 
     problems: what went wrong, by the number of the code cell. Of a cell that stopped its child the
     next one runs the definitions alone, and a further one nothing. delayed: whether the clock
-    stopped it although it is not alone, so that all of it has to be repeated.
+    stopped it although it is not alone, so that all of it has to be repeated. spent: the seconds
+    of computing so far, without those of the child that is there.
     """
 
     def __init__(self, sandbox, submission, names, *, alone=True):
@@ -39,7 +43,7 @@ class _Run:
         self.alone = alone
         self.problems, self.stopping = {}, Counter()
         self.delayed = False
-        self._spent = 0.0
+        self.spent = 0.0
         self._opened, self._child = contextlib.ExitStack(), None
 
     def __enter__(self):
@@ -50,7 +54,7 @@ class _Run:
 
     def _close(self):
         if self._child:
-            self._spent += self._child.spent
+            self.spent += self._child.spent
         self._child = None
         self._opened.close()
 
@@ -72,7 +76,7 @@ class _Run:
             raise
 
     def _left(self):
-        left = SUBMISSION_SECONDS - self._spent - (self._child.spent if self._child else 0)
+        left = SUBMISSION_SECONDS - self.spent - (self._child.spent if self._child else 0)
         if left <= 0 or self.delayed:
             raise Stopped(f"the whole notebook took more than {SUBMISSION_SECONDS} s")
         return left
@@ -198,6 +202,14 @@ class Delayed(Exception):
     """The clock stopped a submission while something ran beside it: grade it again, alone."""
 
 
+def graded_in_time(grading: Callable[..., T], *arguments: Any) -> T:
+    """Call `grade` or `graded`; once more, as if alone, when the clock stopped the submission."""
+    try:
+        return grading(*arguments, alone=False)
+    except Delayed:
+        return grading(*arguments, alone=True)
+
+
 def graded(
     data: bytes, sandbox: Sandbox, seed: int, stopped: threading.Event | None = None, *, alone: bool
 ) -> tuple[Result, bool]:
@@ -240,11 +252,18 @@ def grade(content: bytes, sandbox: Sandbox, seed: int, *, alone: bool = True) ->
         if run.delayed:
             raise Delayed
         problems = {str(n): run.problems[n] for n in sorted(run.problems)}
+    tried = {report["exercise"] for each in marks for report in each["exercises"] if report["rows"]}
     number = len(problems)
     return {
         "status": "graded" + (f"; {number} code cell{'s'[: number > 1]} failed" if number else ""),
         "chapters": marks,
         "problems": problems,
+        "fingerprints": {
+            name: digest
+            for name, digest in fingerprints(submission.cells, names).items()
+            if name in tried
+        },
+        "seconds": run.spent,
     }
 
 

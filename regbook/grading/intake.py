@@ -12,8 +12,10 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from regbook.grading.learners import earlier_attempts
 from regbook.grading.submission import BESIDE_LIMIT, SIZE_LIMIT, Unreadable, bundle
 
 NOTEBOOK = (".ipynb", ".ipynb.txt", ".ipynb.json")  # browsers and mail programs add an ending
@@ -63,6 +65,16 @@ class Source:
             raise self.refused
         return _member(self.path, self.members) if self.members else content(self.path)
 
+    def modified(self) -> float:
+        """Return when it was changed last, in seconds since 1970; 0 where that is not known."""
+        try:
+            if not self.members:
+                return self.path.stat().st_mtime
+            info = _archive(self.path, self.members[:-1]).getinfo(self.members[-1])
+            return datetime(*info.date_time).timestamp()
+        except (OSError, ValueError, OverflowError, Unreadable):
+            return 0.0
+
     def read(self) -> bytes:
         """Return the bytes of a submission: of a notebook, or of a bundle with what is beside it.
 
@@ -76,7 +88,7 @@ def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> 
     """Return the files below a folder by name, which consists of printable characters.
 
     out: the folder of the report, which is left out. shard: (k, n) takes the k-th of n parts.
-    Raises UsageError when there is no notebook.
+    An attempt before the one that counts is refused. Raises UsageError when there is no notebook.
     """
     if not folder.is_dir():
         kind = (
@@ -92,6 +104,10 @@ def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> 
     if not any(source.is_notebook for source in found):
         raise UsageError(f"No .ipynb file was found below {folder}.")
     named = {_printable(source.name): source for source in found}
+    # Before the shard is taken: all attempts of a learner are judged together.
+    for name, counts in earlier_attempts(named).items():
+        said = LeftOut(f"an earlier attempt: {counts} counts")
+        named[name] = replace(named[name], refused=said)
     return {name: source for name, source in named.items() if _in_shard(name, shard)}
 
 

@@ -5,17 +5,23 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from regbook.exercise import Report
-from regbook.grading import corrections
-from regbook.grading.pages import feedback, feedback_path, overview
-from regbook.grading.results import Result, exercise_status, marked, percent
+from regbook.grading import adjustments
+from regbook.grading.learners import learner
+from regbook.grading.overview import overview
+from regbook.grading.pages import feedback, feedback_path, told
+from regbook.grading.results import FORMULA, Result, exercise_status, marked, percent, repeatable
 
-SUMMARY = ("submission", "chapter", "points", "max_points", "percent", "status")
-SCORES = ("submission", "chapter", "exercise", "points", "max_points", "status")
+SUMMARY = ("submission", "learner", "chapter", "points", "max_points", "percent", "status")
+SCORES = ("submission", "learner", "chapter", "exercise", "points", "max_points", "status")
+
+BYTE_ORDER_MARK = "\ufeff"  # without it Excel does not take a table for UTF-8
+INNER = re.compile(f""";(?=[ '"]*[{re.escape("".join(FORMULA))}])""")  # before a formula
 
 
 class ReportError(ValueError):
@@ -42,10 +48,18 @@ def write_whole(path: Path, text: str) -> None:
 
 def _table(header, rows):
     text = io.StringIO()
-    # The writer quotes only what its own line end holds, so "\r" must be part of that.
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerows([header, *rows])
-    return text.getvalue().replace("\r\n", "\n")
+    # The writer quotes only what its own line end holds, so "\r" must be part of that; and ";", at
+    # which some spreadsheets split. These heed the quotes of a first cell, but of no other one.
+    writer = csv.writer(text, lineterminator=";\r\n")
+    writer.writerow(header)
+    writer.writerows(
+        [first, *(INNER.sub(";'", str(cell)) for cell in rest)] for first, *rest in rows
+    )
+    return text.getvalue().replace(";\r\n", "\n")
+
+
+def _who(name):
+    return marked(name), marked(learner(name).name)
 
 
 def summary(results: Mapping[str, Result]) -> str:
@@ -56,7 +70,7 @@ def summary(results: Mapping[str, Result]) -> str:
             [marks["chapter"], marks["points"], marks["max_points"], percent(marks)]
             for marks in result.get("chapters", [])
         ]
-        rows += [[marked(name), *values, result["status"]] for values in graded or [[""] * 4]]
+        rows += [[*_who(name), *values, result["status"]] for values in graded or [[""] * 4]]
     return _table(SUMMARY, rows)
 
 
@@ -66,49 +80,84 @@ def scores(results: Mapping[str, Result]) -> str:
     for name, result in sorted(results.items()):
         for marks in result.get("chapters", []):
             for report in map(Report.from_dict, marks["exercises"]):
-                points = [report.points, report.max_points, exercise_status(report)]
-                rows.append([marked(name), marks["chapter"], report.exercise, *points])
+                values = [report.exercise, *report.counted, exercise_status(report)]
+                rows.append([*_who(name), marks["chapter"], *values])
     return _table(SCORES, rows)
 
 
 def write(out: Path, results: Mapping[str, Result], *, seed: int, isolation: str) -> None:
-    """Write the tables and report.json of `results`, a dict of results by submission.
+    """Write the tables, report.json and index.html of `results`, by submission.
 
-    isolation: one of `isolation.LEVELS`, in words. The same results give the same bytes.
+    isolation: one of `isolation.LEVELS`, in words. The same results give the same bytes; only
+    index.html tells the seconds that they took.
     """
-    stored = {"seed": seed, "isolation": isolation, "submissions": results}
+    submissions = {name: repeatable(result) for name, result in results.items()}
+    stored = {"seed": seed, "isolation": isolation, "submissions": submissions}
     write_whole(out / "report.json", json.dumps(stored, indent=1, sort_keys=True) + "\n")
-    write_whole(out / "scores.csv", scores(results))
-    write_whole(out / "summary.csv", summary(results))
+    write_whole(out / "scores.csv", BYTE_ORDER_MARK + scores(results))
+    write_whole(out / "summary.csv", BYTE_ORDER_MARK + summary(results))
     write_whole(out / "index.html", overview(out, results))
+
+
+def remove_stale(out: Path, present: Container[str]) -> None:
+    """Remove the feedback pages of submissions that are not `present`, and folders left empty.
+
+    What is no page of ours stays, and no link is followed. Prints how many were removed.
+    """
+    top, removed = out / "feedback", 0
+    if top.is_symlink():
+        return
+    for folder, folders, files in os.walk(top, topdown=False):
+        for path in (Path(folder, file) for file in files if file.endswith(".html")):
+            name = None if path.is_symlink() else told(path)
+            if name is not None and name not in present:
+                path.unlink()
+                removed += 1
+        for inner in folders:
+            with contextlib.suppress(OSError):  # a link, or not empty
+                Path(folder, inner).rmdir()
+    if removed:
+        print(f"Removed feedback pages of submissions that are gone: {removed}.")
+
+
+def stored(folder: Path) -> tuple[tuple[int, str], dict[str, Result]]:
+    """Return (seed, isolation) and the results of a report that `write` wrote.
+
+    Raises ReportError when it is none.
+    """
+    try:
+        whole = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))
+        return (whole["seed"], whole["isolation"]), dict(whole["submissions"])
+    except OSError as error:
+        raise ReportError(f"{folder} holds no report.json: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"{folder}/report.json is damaged: {error}") from error
 
 
 def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
     """Join reports, folders that `write` filled, into the report `out`; return the results.
 
     Raises ReportError when one is no report, when they were graded with different seeds or
-    isolation, or when they disagree about a submission. Corrections beside `out` are merged.
+    isolation, or when they disagree about a submission. What a teacher's files beside `out` say
+    is merged; what those beside the reports said stays. Raises AdjustmentError.
     """
     results: dict[str, Result] = {}
     settings = set()
     for folder in reports:
-        try:
-            stored = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))
-            settings.add((stored["seed"], stored["isolation"]))
-            submissions = stored["submissions"].items()
-        except OSError as error:
-            raise ReportError(f"{folder} holds no report.json: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ReportError(f"{folder}/report.json is damaged: {error}") from error
-        for name, result in submissions:
-            if results.setdefault(name, result) != result:
+        setting, submissions = stored(folder)
+        settings.add(setting)
+        for name, result in submissions.items():
+            known = adjustments.reconciled(results.get(name, result), result)
+            if known is None:
                 raise ReportError(f"the reports disagree about {name}: grade it again")
+            results[name] = known
     if len(settings) > 1:
         raise ReportError(f"the reports were made with different settings: {sorted(settings)}")
-    results, left = corrections.merged(results, corrections.read(out))
+    results, left = adjustments.merged(results, adjustments.read(out))
     print(*left, sep="\n", end="\n" * bool(left))
     for name, result in results.items():
         write_whole(feedback_path(out, name), feedback(name, result))
     ((seed, isolation),) = settings
     write(out, results, seed=seed, isolation=isolation)
+    remove_stale(out, results)
     return results

@@ -1,17 +1,31 @@
 """What became of a submission, as JSON holds it."""
 
+from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict
 
 from regbook.exercise import Report
+from regbook.exercise.report import rounded
+
+# What a formula begins with, for some spreadsheets also in the wide forms of East Asian keyboards.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class Late(TypedDict):
+    """How many days after the deadline a submission came, and what each of them costs."""
+
+    days: float
+    percent: float  # of the points earned
+    comment: str
 
 
 class Marks(TypedDict):
-    """What a submission earned in one chapter."""
+    """What a submission earned in one chapter, after the weights and the late days."""
 
     chapter: str
     points: float
     max_points: float
     exercises: list[dict[str, Any]]  # reports, see `Report.from_dict`
+    late: NotRequired[Late]
 
 
 class Result(TypedDict):
@@ -21,10 +35,30 @@ class Result(TypedDict):
     chapters: NotRequired[list[Marks]]
     left_out: NotRequired[bool]  # whether nobody expects it to be graded
     problems: NotRequired[dict[str, str]]  # what went wrong, by the number of the code cell
+    fingerprints: NotRequired[dict[str, str]]  # of its long functions, by exercise: see `alike`
+    seconds: NotRequired[float]  # of computing: differs from run to run, and is in no table
+
+
+def repeatable(result: Result) -> dict[str, Any]:
+    """Return a result without what differs from run to run."""
+    return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def totals(reports: Iterable[Report]) -> tuple[float, float]:
+    """Return the sum of the points, before late days, and of the most points that there are."""
+    counted = [report.counted for report in reports]
+    return rounded(sum(points for points, _ in counted)), rounded(sum(most for _, most in counted))
+
+
+def lost(late: Late) -> float:
+    """Return how many per cent of the points the late days cost, 100 at most."""
+    return rounded(min(late["days"] * late["percent"], 100))
 
 
 def exercise_status(report: Report) -> str:
     """Return the state of one exercise in a few words."""
+    if report.weight == 0:
+        return "excused"
     if report.corrected is not None:
         return "corrected"
     passed = sum(row.outcome.passed for row in report.rows)
@@ -42,7 +76,7 @@ def percent(marks: Marks) -> str:
 
 def marked(name: str) -> str:
     """Return a submission's name for a table, so that no spreadsheet takes it for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+    return f"'{name}" if name.lstrip(" '").startswith(FORMULA) else name
 
 
 def unmarked(name: str) -> str:

@@ -65,7 +65,7 @@ def test_a_class_is_graded_twice_alike(handed_in, tmp_path):
         print(f"{run} run: {seconds:.0f} s")
         assert seconds <= 0.5 * SIZE
         assert status == int("" in deserved.values())
-        with (tmp_path / run / "summary.csv").open(newline="") as file:
+        with (tmp_path / run / "summary.csv").open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         assert {row["submission"]: row["points"] for row in rows} == deserved
         names = ("summary.csv", "scores.csv", "report.json")
@@ -89,5 +89,5 @@ def test_every_chapter_is_graded_as_its_notebooks_deserve(tmp_path):
             submission.write_bytes(path.read_bytes())
             deserved[f"{kind}/{slug}.ipynb"] = str(most if kind == "solved" else 0)
     assert cli.main(["grade", str(folder), "--out", str(tmp_path / "out"), "--seed", "3"]) == 0
-    with (tmp_path / "out" / "summary.csv").open(newline="") as file:
+    with (tmp_path / "out" / "summary.csv").open(newline="", encoding="utf-8-sig") as file:
         assert {row["submission"]: row["points"] for row in csv.DictReader(file)} == deserved

@@ -9,6 +9,7 @@ from grading_support import CONVERT, PENALTY, Light, hand_in, need_bubblewrap, p
 from regbook.grading import grade as grading
 from regbook.grading.grade import Delayed, grade, graded
 from regbook.grading.intake import alone, sources
+from regbook.grading.sandbox import Sandbox
 
 
 def notebook(*sources, **metadata):
@@ -85,6 +86,52 @@ def test_what_runs_in_jupyter_counts(light, short, name):
     else:
         (problem,) = result["problems"].values()
         assert re.search(says, problem)
+
+
+ON_PYTORCH = """
+import keras, torch
+
+def l2_penalty(weights, lam):
+    return lam * sum(keras.ops.sum(keras.ops.square(w)).detach() for w in weights)
+
+def build_regularized_model(n_inputs, n_hidden, n_classes, lam, lr):
+    assert issubclass(keras.Model, torch.nn.Module)
+    l2 = keras.regularizers.l2(lam)
+    hidden = keras.layers.Dense(n_hidden, "relu", kernel_regularizer=l2)
+    output = keras.layers.Dense(n_classes, kernel_regularizer=l2)
+    model = keras.Sequential([keras.Input((n_inputs,)), hidden, output])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(lr), loss)
+    return model
+"""
+CHOICE = 'import os\nos.environ["KERAS_BACKEND"] = "torch"'
+
+
+@pytest.fixture(scope="module")
+def warm():
+    need_bubblewrap()
+    with Sandbox("bubblewrap", modules=("keras", "torch")) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize(
+    ("cells", "chosen"),
+    [
+        ([CHOICE, ON_PYTORCH], True),
+        ([f"{CHOICE}\n{ON_PYTORCH}"], True),
+        (["%env KERAS_BACKEND=torch", ON_PYTORCH], True),
+        ([CONVERT, CHOICE, ON_PYTORCH], True),  # its name holds "keras"
+        (["import keras", CHOICE, ON_PYTORCH], False),  # as in Jupyter, this comes too late
+        (['import os\nos.environ["KERAS_BACKEND"] = "tensorflow"', ON_PYTORCH], False),
+    ],
+)
+def test_a_notebook_may_choose_pytorch_for_keras(warm, cells, chosen):
+    result = grade(notebook(NUMPY, *cells), warm, 3)
+    assert result["problems"] == {}
+    found = {report["exercise"]: report for report in reports(result)}
+    for name in ("l2_penalty", "build_regularized_model"):
+        passed = [row["outcome"]["passed"] for row in found[name]["rows"]]
+        assert all(passed) is chosen, found[name]
 
 
 def test_a_file_handed_in_beside_the_notebook_is_there(light, tmp_path):

@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import html
 import io
 import json
 import os
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from regbook.exercise import Outcome, Report, Row
+from regbook.grading import alike
 from regbook.grading import report as report_module
-from regbook.grading.pages import overview
+from regbook.grading.overview import overview
 from regbook.grading.report import (
     ReportError,
     exercise_status,
@@ -26,6 +28,7 @@ from regbook.grading.report import (
     write,
     write_whole,
 )
+from regbook.grading.results import repeatable
 
 SCRIPT = "<script>alert('&\"')</script>"
 
@@ -57,22 +60,22 @@ def files(out):
 
 def test_summary_has_one_row_per_submission():
     assert summary(RESULTS).splitlines() == [
-        "submission,chapter,points,max_points,percent,status",
-        "a.ipynb,07_l2_weight_decay,2,2,100.0,graded",
-        "b/x.ipynb,07_l2_weight_decay,2,4,50.0,graded",
-        "c.ipynb,07_l2_weight_decay,4,6,66.7,graded",
-        '"d,e ""f"".ipynb",,,,,not a notebook: no valid JSON (x)',
+        "submission,learner,chapter,points,max_points,percent,status",
+        "a.ipynb,a,07_l2_weight_decay,2,2,100.0,graded",
+        "b/x.ipynb,x,07_l2_weight_decay,2,4,50.0,graded",
+        "c.ipynb,c,07_l2_weight_decay,4,6,66.7,graded",
+        '"d,e ""f"".ipynb","d,e ""f""",,,,,not a notebook: no valid JSON (x)',
     ]
-    assert summary({}) == "submission,chapter,points,max_points,percent,status\n"
+    assert summary({}) == "submission,learner,chapter,points,max_points,percent,status\n"
 
 
 def test_scores_have_one_row_per_exercise():
     assert scores(RESULTS).splitlines() == [
-        "submission,chapter,exercise,points,max_points,status",
-        "a.ipynb,07_l2_weight_decay,exercise0,2,2,full marks",
-        "b/x.ipynb,07_l2_weight_decay,exercise0,2,4,1 of 2 checks passed",
-        "c.ipynb,07_l2_weight_decay,exercise0,0,2,not attempted",
-        "c.ipynb,07_l2_weight_decay,exercise1,4,4,full marks",
+        "submission,learner,chapter,exercise,points,max_points,status",
+        "a.ipynb,a,07_l2_weight_decay,exercise0,2,2,full marks",
+        "b/x.ipynb,x,07_l2_weight_decay,exercise0,2,4,1 of 2 checks passed",
+        "c.ipynb,c,07_l2_weight_decay,exercise0,0,2,not attempted",
+        "c.ipynb,c,07_l2_weight_decay,exercise1,4,4,full marks",
     ]
     assert exercise_status(Report("x", [row(False)], 2)) == "0 of 1 checks passed"
 
@@ -85,16 +88,17 @@ def test_chapter_without_points_has_no_percent():
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_name_is_a_formula_for_a_spreadsheet(start):
-    name = f"{start}cmd|' /C calc'!A0.ipynb"
+    name = f"{start}cmd|' C calc'!A0.ipynb"
     for table in (summary, scores):
         (_, *rows) = csv.reader(io.StringIO(table({name: FULL}), newline=""))
-        assert [cells[0] for cells in rows] == [f"'{name}"]
+        learner = name.removesuffix(".ipynb")
+        assert [cells[:2] for cells in rows] == [[f"'{name}", f"'{learner}"]]
 
 
 def test_no_status_is_read_as_another_row():
     forged = {"status": "a notebook in x\ry.ipynb,07,99,99,100.0,graded\n=1+1, not in Python"}
     (_, cells) = csv.reader(io.StringIO(summary({"a.ipynb": forged}), newline=""))
-    assert cells == ["a.ipynb", "", "", "", "", forged["status"]]
+    assert cells == ["a.ipynb", "a", "", "", "", "", forged["status"]]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ def test_class_at_a_glance_counts_points_exercises_and_mistakes():
     assert "Chapter 07_l2_weight_decay" in text and "Chapter 10_dropout" in text
     assert 'aria-label="Submissions by points: 0–9 %: 1, 30–39 %: 1, 100 %: 2"' in page
     assert re.search(r"\|exercise0\|+4\|+2\|+1\.0\|+2\|", text)
-    assert re.search(r"\|exercise1\|+2\|+1\|+1\.3\|+2\|", text)
+    assert re.search(r"\|exercise1\|+2\|+1\|+1\.3\|+2\.67\|", text)
     told = re.search(r"\|2\|+exercise0\|+You swapped &lt;them&gt;\.\|+c\.ipynb\|+, ", text)
     assert told
     assert '<a href="feedback/d%20e%3C.ipynb.html">d e&lt;.ipynb</a>' in page
@@ -270,6 +274,58 @@ def test_class_at_a_glance_needs_nothing_else_and_runs_its_own_script_only():
     assert not re.search(r"https?://|src=|@import|url\(|onclick", page)
     for tag in ("div", "table", "tr", "td", "th", "p", "a", "svg", "figure", "main", "html"):
         assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+
+
+def shown(page, section):
+    """Return the rows of each table in a section of the overview, as texts; None without it."""
+    found = re.search(f'<section id="{section}">.*?</section>', page, re.S)
+    tables = re.findall(r"<tbody>\n(.*?)\n</tbody>", found[0], re.S) if found else []
+    return found and [
+        [[html.unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(r"<td.*?</td>", row)]
+         for row in table.split("\n")] for table in tables
+    ]  # fmt: skip
+
+
+def test_class_at_a_glance_shows_what_is_alike(monkeypatch):
+    monkeypatch.setattr(alike, "published", lambda slug: {"exercise0": "p"} if "07" in slug else {})
+    prints = {
+        "<a>": {"exercise0": "p", "exercise1": "q"}, "b": {"exercise1": "q", "exercise2": "r"},
+        "c": {"exercise1": "q", "exercise2": "r"}, "d": {"exercise0": "p"}, "e": {"exercise1": "p"},
+    }  # fmt: skip
+    results = {name: FULL | {"fingerprints": found} for name, found in prints.items()}
+    page = overview(Path("out"), results | {"f": BROKEN, "g": FULL})
+    assert shown(page, "alike") == [
+        [["2", "exercise1, exercise2", "b, c"], ["1", "exercise1", "<a>, b, c"]],
+        [["1", "exercise0", "<a>"], ["1", "exercise0", "d"]],
+    ]
+    assert not any(word in page.lower() for word in ("plagiar", "cheat", "copied", "suspect"))
+    assert shown(overview(Path("out"), {"a": FULL}), "alike") == []
+    for name, result in results.items():
+        assert feedback(name, result) == feedback(name, FULL)
+
+
+def test_class_at_a_glance_shows_the_first_groups_only():
+    results = {f"{i:03}": FULL | {"fingerprints": {"exercise0": f"{i // 2}"}} for i in range(120)}
+    page = overview(Path("out"), results)
+    (table,) = shown(page, "alike")
+    assert len(table) == 50 and table[0] == ["1", "exercise0", "000, 001"]
+    assert "<p>10 more groups share as many exercises as the last one, or fewer.</p>" in page
+
+
+def test_seconds_are_shown_in_the_overview_and_nowhere_else(tmp_path):
+    quick = {f"{i:02}.ipynb": FULL | {"seconds": i / 100} for i in range(12)}
+    timed = {"s<.ipynb": FULL | {"seconds": 12.34}, "b.ipynb": BROKEN, "n.ipynb": FULL, **quick}
+    store(tmp_path / "timed", timed)
+    store(tmp_path / "plain", {name: repeatable(result) for name, result in timed.items()})
+    found, expected = files(tmp_path / "timed"), files(tmp_path / "plain")
+    page = found.pop("index.html").decode()
+    (table,) = shown(page, "slowest")
+    assert table[:2] == [["s<.ipynb", "12.3"], ["11.ipynb", "0.1"]] and len(table) == 10
+    rest = re.sub('<section id="slowest">.*?</section>', "", page, flags=re.S)
+    assert rest == expected.pop("index.html").decode()
+    assert found == expected
+    assert b"seconds" not in found["report.json"]
+    assert shown(rest, "slowest") is None
 
 
 @pytest.mark.parametrize("number", [0, 1, 30, 3000])

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import random
+import re
 import signal
 import socket
 import sys
@@ -22,7 +23,10 @@ from regbook.grading import wire
 TEXT_LIMIT = 500  # characters of an error message
 # Magics that do here what they do in Jupyter, and those whose code is run once. Others, which
 # install packages, set up plots or measure, do nothing; nor do commands of the system.
-MAGICS, ONCE = {"capture", "run", "writefile"}, {"prun", "time", "timeit"}
+MAGICS, ONCE = {"capture", "env", "run", "writefile"}, {"prun", "time", "timeit"}
+# A cell that sets Keras to PyTorch, which only counts before the import of Keras.
+TORCH_BACKEND = re.compile(r"KERAS_BACKEND\W+torch\b")
+IMPORTS_KERAS = re.compile(r"^\s*(?:import|from)\b.*\bkeras\b", re.M)
 # What still counts of a cell that failed or was stopped.
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
@@ -123,6 +127,7 @@ class Namespace:
         self.space["display"] = lambda *_, **__: None  # also while a function is called
         self.versions = {name: [] for name in names}
         self.models = []
+        self.used_keras = False
 
     def cell(self, number: int, source: str, definitions: bool) -> str | None:
         """Run one cell; return None or what went wrong, in a sentence.
@@ -131,6 +136,7 @@ class Namespace:
         too: a plotting package that is missing here must not cost the import that follows it.
         """
         self.shell.compile.cell = f"cell {number}"
+        self._forget_keras(source)
         error = None
         if not definitions:
             result = self._interruptible(lambda: self.shell.run_cell(source, store_history=True))
@@ -148,6 +154,13 @@ class Namespace:
                 versions.append(value)
         where = f" (line {lines[-1]} of the cell)" if lines else ""
         return _sentence(error) + where if error else None
+
+    def _forget_keras(self, source):
+        """Let a cell choose the backend of Keras, which the warm process has imported."""
+        if not self.used_keras and TORCH_BACKEND.search(source):
+            for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
+                del sys.modules[name]
+        self.used_keras = self.used_keras or bool(IMPORTS_KERAS.search(source))
 
     def _interruptible(self, action):
         """Run an action that the grader can interrupt, as Jupyter's stop button does."""
