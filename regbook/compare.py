@@ -158,7 +158,7 @@ def trained(
             "last": runs.accuracy(own.x_test, own.y_test),
             **(also(best.runs, own) if also else {}),
         }
-        return {k: np.reshape(v, (len(settings), len(seeds))) for k, v in found.items()}
+        return {k: np.reshape(np.asarray(v), (len(settings), len(seeds))) for k, v in found.items()}
 
     return measure
 

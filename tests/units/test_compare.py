@@ -294,44 +294,50 @@ def test_the_shared_split_of_a_seed_drops_out():
     assert gain.high - gain.low < 1e-9 < alone.high - alone.low
 
 
+def linear():
+    return nn.Linear(4, 3)
+
+
+def penalised(model, x, y, strength):
+    return F.cross_entropy(model(x), y) + strength * model.weight.square().sum()
+
+
+def trained_alone(rows, seed, rate, strength):
+    """Return the dev and test accuracy after each epoch of one run."""
+    scores = []
+
+    def record(_, runs):
+        parts = ((rows["x_dev"], rows["y_dev"]), (rows["x_test"], rows["y_test"]))
+        scores.append([runs.accuracy(*part)[0] for part in parts])
+
+    train_seeds(
+        linear, lambda model, x, y: penalised(model, x, y, strength),
+        rows["x_train"], rows["y_train"], epochs=6, batch_size=20, seeds=[seed],
+        optimizer=lambda named: torch.optim.Adam([p for _, p in named], lr=rate),
+        after_epoch=record,
+    )  # fmt: skip
+    return np.array(scores).T
+
+
 def test_trained_scores_each_setting_and_seed_as_a_run_of_its_own():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 4))
     y = (x @ rng.normal(size=(4, 3)) + rng.normal(size=(300, 3))).argmax(axis=1)
     splits = split_seeds(x, y, seeds=5, train=40, dev=40)
-
-    def build():
-        return nn.Linear(4, 3)
-
-    def loss(model, x, y, strength):
-        return F.cross_entropy(model(x), y) + strength * model.weight.square().sum()
-
     settings = [{"rate": 0.01, "L2": 0.1}, {"rate": 0.3}, {"rate": 0.3, "L2": 0.5}]
     seeds = [4, 1]
-    measure = trained(build, loss, splits, epochs=6, batch_size=20, also=lambda runs, own: {
-        "weight": [w.abs().sum().item() for w in runs.parameters["weight"]]
-    })  # fmt: skip
-    found = measure(settings, seeds)
-    assert {name: values.shape for name, values in found.items()} == dict.fromkeys(
-        ("dev", "test", "last", "weight"), (3, 2)
+
+    def weights(runs, own):
+        assert own.y_test.shape == (6, 220)
+        return {"weights": runs.parameters["weight"].abs().sum(dim=(1, 2))}
+
+    found = trained(linear, penalised, splits, epochs=6, batch_size=20, also=weights)(
+        settings, seeds
     )
-    for i, setting in enumerate(settings):
-        for j, seed in enumerate(seeds):
-            rows = {name: getattr(splits, name)[[seed]] for name in vars(splits)}
-            scores = []
-            train_seeds(
-                build, lambda model, x, y, strength=setting.get("L2", 0): loss(model, x, y, strength),
-                rows["x_train"], rows["y_train"], epochs=6, batch_size=20, seeds=[seed],
-                optimizer=lambda named, rate=setting["rate"]: torch.optim.Adam(
-                    [p for _, p in named], lr=rate
-                ),
-                after_epoch=lambda _, runs: scores.append((
-                    runs.accuracy(rows["x_dev"], rows["y_dev"])[0],
-                    runs.accuracy(rows["x_test"], rows["y_test"])[0],
-                )),
-            )  # fmt: skip
-            dev, test = np.array(scores).T
-            expected = dev.max(), test[dev.argmax()], test[-1]
-            assert [found[name][i, j] for name in ("dev", "test", "last")] == pytest.approx(
-                expected
-            )
+    assert set(found) == {"dev", "test", "last", "weights"}
+    for (i, setting), (j, seed) in itertools.product(enumerate(settings), enumerate(seeds)):
+        rows = {name: getattr(splits, name)[[seed]] for name in vars(splits)}
+        dev, test = trained_alone(rows, seed, setting["rate"], setting.get("L2", 0))
+        expected = dev.max(), test[dev.argmax()], test[-1]
+        assert [found[name][i, j] for name in ("dev", "test", "last")] == pytest.approx(expected)
+    assert found["weights"].shape == (3, 2)
