@@ -116,6 +116,42 @@ def tuned(
     return Comparison(found, chosen, trials, reasons, replicates)
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A `measure` for `tuned` that trains all settings and seeds side by side: see `trained`."""
+
+    build: "Callable[[], nn.Module]"
+    loss: "Callable[..., torch.Tensor]"
+    splits: Split
+    also: Callable[[Runs, Split], Mapping[str, ArrayLike]] | None
+    options: dict[str, Any]
+
+    def __call__(self, settings, seeds):
+        each = np.tile(seeds, len(settings))
+        own = Split(*(getattr(self.splits, field.name)[each] for field in fields(Split)))
+        strengths = [next((v for k, v in s.items() if k != "rate"), 0) for s in settings]
+        best = BestEpoch(own.x_dev, own.y_dev)
+        runs = train_seeds(
+            self.build, self.loss, own.x_train, own.y_train, after_epoch=best, seeds=each,
+            rates=np.repeat([s["rate"] for s in settings], len(seeds)),
+            strengths=np.repeat(strengths, len(seeds)), **self.options,
+        )  # fmt: skip
+        found = {
+            "dev": best.dev,
+            "test": best.runs.accuracy(own.x_test, own.y_test),
+            "last": runs.accuracy(own.x_test, own.y_test),
+            **(self.also(best.runs, own) if self.also else {}),
+        }
+        shape = len(settings), len(seeds)
+        return {name: np.reshape(np.asarray(value), shape) for name, value in found.items()}
+
+
+def _adam(named):
+    import torch
+
+    return torch.optim.Adam([parameter for _, parameter in named], lr=1)
+
+
 def trained(
     build: "Callable[[], nn.Module]",
     loss: "Callable[..., torch.Tensor]",
@@ -123,44 +159,22 @@ def trained(
     *,
     epochs: int,
     batch_size: int = 50,
-    optimizer: "Callable[[list], torch.optim.Optimizer] | None" = None,
+    optimizer: "Callable[[list], torch.optim.Optimizer]" = _adam,
     also: Callable[[Runs, Split], Mapping[str, ArrayLike]] | None = None,
 ) -> Measure:
     """Return a `measure` for `tuned` that trains all settings and seeds side by side.
 
     build, loss, epochs, batch_size: as in `regbook.sweep.train_seeds`; loss is called as
         `loss(model, x, y, strength)`. splits: stacked, see `regbook.data.split_seeds`.
-    optimizer: with the learning rate 1, which the "rate" of a setting scales (default: Adam). The
-        other parameter of a setting, of any name, is the strength; 0 without one.
+    optimizer: with the learning rate 1, which the "rate" of a setting scales. The other parameter
+        of a setting, of any name, is the strength; 0 without one.
     also: `also(runs, splits)`, further metrics of the runs at their best epoch.
 
     It measures accuracy in percent: "dev" and "test" at the epoch that is best on dev, "last" on
     test rows after the last epoch.
     """
-
-    def measure(settings, seeds):
-        import torch
-
-        each = np.tile(seeds, len(settings))
-        own = Split(*(getattr(splits, field.name)[each] for field in fields(Split)))
-        strengths = [next((v for k, v in s.items() if k != "rate"), 0) for s in settings]
-        adam = optimizer or (lambda named: torch.optim.Adam([p for _, p in named], lr=1))
-        best = BestEpoch(own.x_dev, own.y_dev)
-        runs = train_seeds(
-            build, loss, own.x_train, own.y_train, optimizer=adam, epochs=epochs,
-            batch_size=batch_size, after_epoch=best, seeds=each,
-            rates=np.repeat([s["rate"] for s in settings], len(seeds)),
-            strengths=np.repeat(strengths, len(seeds)),
-        )  # fmt: skip
-        found = {
-            "dev": best.dev,
-            "test": best.runs.accuracy(own.x_test, own.y_test),
-            "last": runs.accuracy(own.x_test, own.y_test),
-            **(also(best.runs, own) if also else {}),
-        }
-        return {k: np.reshape(np.asarray(v), (len(settings), len(seeds))) for k, v in found.items()}
-
-    return measure
+    options = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer}
+    return _Trained(build, loss, splits, also, options)
 
 
 def _fair(grids, usual, tuning_seeds, seeds, better, edges):

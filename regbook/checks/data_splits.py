@@ -14,7 +14,7 @@ SPLIT_HINTS = {
     "values": "You returned the values of the rows. Return their row numbers, their places in the array.",
     "outside": "Row numbers run from 0 to the number of rows minus 1: np.flatnonzero gives them.",
     "overlap": "A row is in two parts, or twice in one. Shuffle once, then cut: do not draw each part anew.",
-    "lost": "Rows were lost. Cut at len(parts) - 1 places, so that the last part takes what is left.",
+    "lost": "Some rows are in no part. Fill all parts but one by the rule, and give that one every row that is left.",
     "unseeded": "Two calls with the same seed gave two splits. Make the generator from the seed: np.random.default_rng(seed).",
     "seed-ignored": "Two seeds gave the same split. Make the generator from the argument seed.",
 }
@@ -559,12 +559,12 @@ honest_scores = chapter.exercise(
         "own-statistics": "Dev and test rows are scaled by their own statistics. Reuse those of the train rows: the model learned in that unit.",
         "unscaled": "The rows are not scaled. Scale them with the statistics of the train rows.",
         "scored-on-train": "The first number is the loss of the train rows. Report the dev rows, which were not trained on.",
-        "last-step": "You report the last step. Report the step with the lowest dev loss: the train loss would mostly pick the last.",
+        "last-step": "You report the last step. Report the step with the lowest dev loss.",
         "start-counted": "The starting weights compete with the steps: you compute losses before a step. Compute them after each step only.",
         "first-rise": "You stop where the dev loss rises for the first time. It may fall again: look at all steps and take the lowest.",
         "two-picks": "Each loss is the lowest of its own part, so the test rows pick a step too. Report both at the step that dev picks.",
         "swapped": "Return the dev loss first, then the test loss.",
-        "sample-sd": "The standard deviation divides by n - 1 (the default of torch.std). Here it divides by n, like np.std.",
+        "sample-sd": "Your standard deviation divides by n - 1, as torch.std does by default. Here it divides by n, as np.std does.",
     },
 )
 

@@ -466,44 +466,39 @@ def drops_in_every_step(ask, rng):
     return judge(passed, *shown, {"rate and keep swapped": swapped})
 
 
-def _follow_the_masks(ask, rng):
-    """Raise Failed unless each step has a draw for every entry, and takes the gradient of its mask.
+# Every mask of two rows and four hidden units.
+_MASKS = np.array(list(np.ndindex((2,) * 8))).reshape(256, 2, 4)
 
-    With two rows and four hidden units there are 256 masks: the loss of the step tells which one
-    was drawn, and that one tells where the weights must be after it.
+
+def _traced(found, weights, x, y, dev, y_dev, lr):
+    """Return the mask of a step at rate 0.5, and the weights after it.
+
+    found: the losses of the step, and of both data sets after it. The first tells which mask was
+    drawn, and that one tells where the weights must be. Raises Failed when they are not there.
     """
-    rate, lr, epochs = 0.5, 0.05, 8
-    weights = [
-        rng.normal(scale=0.3, size=(3, 4)),
-        rng.uniform(3, 4, size=4),  # every unit stays active
-        rng.normal(size=(4, 3)),
-        rng.normal(size=3),
-    ]
-    x, dev, y_dev = (
-        rng.uniform(-1, 1, size=(2, 3)),
-        rng.normal(size=(5, 3)),
-        rng.integers(0, 3, size=5),
-    )
-    # The wrong labels, so that there is a slope.
-    y = (np.maximum(x @ weights[0] + weights[1], 0) @ weights[2] + weights[3]).argmin(axis=1)
-    step, train, after = _losses(ask, (weights, x, y, dev, y_dev), rate, lr, epochs)
-    masks, drawn = np.array(list(np.ndindex((2,) * 8))).reshape(256, 2, 4), []
-    for found in zip(step, train, after, strict=True):
-        near = abs(_losses_by_mask(weights, x, y, masks / (1 - rate)) - found[0])
-        for i in near.argsort()[:3]:  # two masks can have the same loss
-            loss, gradients = _loss(weights, x, y, masks[i] / (1 - rate))
-            moved = [w - lr * g for w, g in zip(weights, gradients, strict=True)]
-            right = loss, _loss(moved, x, y)[0], _loss(moved, dev, y_dev)[0]
-            if np.allclose(found, right, rtol=1e-3, atol=1e-5):
-                break
-        else:
-            unscaled = abs(_losses_by_mask(weights, x, y, masks) - found[0]).min() < 1e-5
-            mistake = (
-                "no rescaling" if unscaled and near.min() > 1e-5 else "gradient of another mask"
-            )
-            raise Failed(f"step, train, dev: {brief(right)}", brief(found), mistake)
-        weights = moved
-        drawn.append(masks[i])
+    near = abs(_losses_by_mask(weights, x, y, _MASKS / 0.5) - found[0])
+    for mask in _MASKS[near.argsort()[:3]]:  # two masks can have the same loss
+        loss, gradients = _loss(weights, x, y, mask / 0.5)
+        moved = [w - lr * g for w, g in zip(weights, gradients, strict=True)]
+        right = loss, _loss(moved, x, y)[0], _loss(moved, dev, y_dev)[0]
+        if np.allclose(found, right, rtol=1e-3, atol=1e-5):
+            return mask, moved
+    unscaled = abs(_losses_by_mask(weights, x, y, _MASKS) - found[0]).min() < 1e-5
+    mistake = "no rescaling" if unscaled and near.min() > 1e-5 else "gradient of another mask"
+    raise Failed(f"step, train, dev: {brief(right)}", brief(found), mistake)
+
+
+def _follow_the_masks(ask, rng):
+    """Raise Failed unless each step draws every entry, and takes the gradient of its mask."""
+    w1, b1 = rng.normal(scale=0.3, size=(3, 4)), rng.uniform(3, 4, size=4)  # all units are active
+    w2, b2 = rng.normal(size=(4, 3)), rng.normal(size=3)
+    x, dev = rng.uniform(-1, 1, size=(2, 3)), rng.normal(size=(5, 3))
+    y = (np.maximum(x @ w1 + b1, 0) @ w2 + b2).argmin(axis=1)  # wrong, so that there is a slope
+    weights, data = [w1, b1, w2, b2], (x, y, dev, rng.integers(0, 3, size=5))
+    lr, drawn = 0.05, []
+    for found in zip(*_losses(ask, (weights, *data), 0.5, lr, 8), strict=True):
+        mask, weights = _traced(found, weights, *data, lr)
+        drawn.append(mask)
     kept = np.sum(drawn, axis=2)
     wrong = {
         "one draw per row": np.isin(kept, (0, 4)).all(),

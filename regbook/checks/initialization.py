@@ -76,9 +76,9 @@ glorot_limit = chapter.exercise(
         "product": lambda fan_in, fan_out: np.sqrt(6 / (fan_in * fan_out)),
     },
     hints={
-        "standard deviation": "That is the standard deviation. The limit of a uniform variable is the root of 3 times as large.",
+        "standard deviation": "That is the standard deviation. The limit of a uniform variable is larger, by the root of 3.",
         "squared": "That is the square of the limit. Take the root.",
-        "variance": "That is the variance. The limit is the root of 3 times it.",
+        "variance": "That is the variance. The limit is the root of 3 times the variance.",
         "fan_in alone": "That is the limit of He uniform. Glorot takes both fans.",
         "LeCun": "That is the limit of LeCun uniform. Glorot takes both fans.",
         "PyTorch default": "That is the default of nn.Linear: a third of LeCun's variance.",

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from regbook.arrays import to_numpy
-from regbook.pairs import set_weights, weights
+from regbook.pairs import is_torch, set_weights, weights
+
+DEPTH = 32  # levels of lists, tuples and dicts in an answer
 
 
 class AnswerError(Exception):
@@ -84,6 +86,11 @@ class Answer:
                 "The line `raise NotImplementedError` still stands in your function: delete it."
             )
         if isinstance(error, ModuleNotFoundError):
+            if _last_module(error.__traceback__).startswith("keras."):
+                return AnswerError(
+                    f"Keras is set to the backend {error.name}, which is not installed: restart "
+                    "the kernel, and run `%env KERAS_BACKEND=tensorflow` before Keras is imported."
+                )
             return AnswerError(
                 f"Your function needs {error.name}: install it with `pip install {error.name}`."
             )
@@ -95,6 +102,12 @@ class Answer:
         own = [*traceback.extract_tb(error.__traceback__)[1:], None]
         where = f" (at `{own[0].line}`)" if own[0] and own[0].line else ""
         return AnswerError(f"Your function raised {type(error).__name__}: {error}{where}")
+
+
+def _last_module(trace):
+    """Return the name of the module in which an exception was raised."""
+    *_, (frame, _) = traceback.walk_tb(trace)
+    return frame.f_globals.get("__name__", "")
 
 
 def _is_stub(function):
@@ -121,25 +134,32 @@ def _unchanged(before, after):
     return True  # a number or a text cannot change, and a generator may
 
 
-def plain(result: Any) -> Any:
+def plain(result: Any, depth: int = DEPTH) -> Any:
     """Turn a returned value into an array, or a tuple or dict of arrays when it holds several.
 
-    A text stays a text.
+    A text stays a text. A tuple inside a tuple or a list is as good as a list there. depth: how
+    many levels it may have. Raises AnswerError, with a sentence, for more, and for other values.
     """
+    if not depth:
+        raise AnswerError(f"Your function's answer is nested more than {DEPTH} levels deep.")
     if isinstance(result, str):
         return str(result)  # NumPy's own texts too
     if isinstance(result, zip | map):
         result = tuple(result)
     if isinstance(result, tuple):
-        return tuple(plain(item) for item in result)
+        return tuple(_part(item, depth - 1) for item in result)
     if isinstance(result, dict):
-        return {str(key): plain(item) for key, item in result.items()}
+        return {str(key): plain(item, depth - 1) for key, item in result.items()}
     try:
         return to_numpy(result)
     except TypeError as error:
         if isinstance(result, list):  # arrays of different shapes in a list
-            return tuple(plain(item) for item in result)
+            return tuple(_part(item, depth - 1) for item in result)
         raise AnswerError(f"Your function's answer cannot be read: {error}.") from error
+
+
+def _part(item, depth):
+    return plain(list(item) if isinstance(item, tuple | zip | map) else item, depth)
 
 
 class ModelHandle:
@@ -154,7 +174,7 @@ class ModelHandle:
         if isinstance(built, (tuple, list)) and len(built) == 2:
             built, self._optimizer = built
         self._model = built
-        self._torch = hasattr(built, "named_modules")
+        self._torch = is_torch(built)
         if self._torch and not hasattr(self._optimizer, "step"):
             raise AnswerError("in PyTorch, return the pair (model, optimizer)")
         if not self._torch:

@@ -12,6 +12,7 @@ from regbook.exercise.answer import AnswerError, plain
 RTOL, ATOL = 1e-3, 1e-5
 SHOWN = 3  # entries or values in a cell of the table
 TEXT_LIMIT = 500  # characters of it
+NOT_FINITE = "The answer holds NaN or infinity: look for a division by zero or an overflow."
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def matches(received: Any, expected: Any) -> bool:
         and np.shape(received) == expected.shape
         and (
             np.array_equal(received, expected)  # five times as fast, and mostly enough
-            or np.allclose(received, expected, rtol=RTOL, atol=ATOL)
+            or np.allclose(received, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
         )
     )
 
@@ -112,10 +113,11 @@ def _arranged(received, expected):
             received = tuple(received)
         if isinstance(received, tuple) and len(received) == len(expected):
             return tuple(map(_arranged, received, expected))
-    elif isinstance(received, tuple) and not isinstance(expected, str | dict) and np.ndim(expected):
+    elif isinstance(received, tuple) and not isinstance(expected, str | dict):
         shapes = {getattr(item, "shape", None) for item in received}
-        if len(shapes) == 1 and None not in shapes:
-            return np.stack(received)
+        rows = all(shape is not None and len(shape) < np.ndim(expected) for shape in shapes)
+        if rows and np.ndim(expected) and len(shapes) < 2:
+            return np.array(received)
     return received
 
 
@@ -140,9 +142,7 @@ def _form_fault(received, expected):
         if np.ndim(expected) == 0:
             return f"Return one number; yours is an array of shape {np.shape(received)}."
         return f"The shape must be {np.shape(expected)}; yours is {np.shape(received)}."
-    if (~np.isfinite(received) & np.isfinite(expected)).any():
-        return "The answer holds NaN or infinity: look for a division by zero or an overflow."
-    return ""
+    return NOT_FINITE if (~np.isfinite(received) & np.isfinite(expected)).any() else ""
 
 
 def _tuple_fault(received, expected):
@@ -171,8 +171,8 @@ def outputs(received: Any, *shapes: int | tuple[int, ...]) -> tuple[np.ndarray, 
     """
     expected = tuple(np.zeros(shape) for shape in shapes)
     if len(shapes) == 1:
-        arranged = (_arranged(received, expected[0]),)
-        received = received if isinstance(received, tuple) and len(received) == 1 else arranged
+        received = _arranged(received, expected[0])
+        received = received if isinstance(received, tuple) and len(received) == 1 else (received,)
     received = _arranged(received, expected)
     fault = _form_fault(received, expected)
     if fault:
@@ -233,7 +233,8 @@ def _first_difference(received, expected, digits):
     numbers = not any(isinstance(value, str | tuple | dict) for value in pair)
     if not numbers or np.ndim(expected) == 0 or np.shape(expected) != np.shape(received):
         return brief(expected, digits), brief(received, digits)
-    differ = np.argwhere(~np.isclose(received, expected, rtol=RTOL, atol=ATOL))[:SHOWN]
+    close = np.isclose(received, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
+    differ = np.argwhere(~close)[:SHOWN]
     return tuple(
         ", ".join(f"{index.tolist()}: {_number(array[tuple(index)], digits)}" for index in differ)
         for array in map(np.asarray, pair)
@@ -271,11 +272,20 @@ def follows_seed(
     """
     numbers = [int(number) for number in rng.integers(2**31, size=seeds)]
     first, again = ([plain(draw(number)) for number in numbers] for _ in range(2))
+    unfit = next((saw for saw in (*first, *again) if not _finite(saw)), None)
+    if unfit is not None:
+        return Outcome(False, "numbers", brief(unfit), "form", NOT_FINITE)
     if not all(map(_identical, first, again)):
         return judge(False, "the same for equal seeds", "different", {unseeded: True})
     if all(_identical(first[0], other) for other in first[1:]):
         return judge(False, "another for another seed", "always the same", {fixed: True})
     return judge(True, "results that follow the seed", "results that follow the seed")
+
+
+def _finite(value):
+    if isinstance(value, tuple | dict):
+        return all(map(_finite, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) or np.isfinite(value).all()
 
 
 def _identical(one, other):

@@ -1,12 +1,16 @@
 """Whatever a learner's function does, the report is a table of sentences and nothing escapes."""
 
 import functools
+import importlib.util
+import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import ClassVar
 
 import keras
@@ -28,9 +32,11 @@ from regbook.exercise import (
     judge,
     load_chapter,
     outputs,
+    plain,
     vary,
 )
 
+ROOT = Path(__file__).parents[2]
 chapter = Chapter("00_scales")
 ex = chapter.exercise(
     "scale",
@@ -123,6 +129,16 @@ def contains_itself(x, c):
     return answer
 
 
+@pytest.mark.parametrize("depth", [40, 250, 400, 5000])
+@pytest.mark.parametrize("container", [tuple, list, dict])
+def test_a_deeply_nested_answer_gets_a_sentence(container, depth):
+    value = 1.0
+    for _ in range(depth):
+        value = {"a": value} if container is dict else container((value, "text"))
+    hint = report(lambda x, c: value).rows[0].outcome.hint
+    assert "nested more than 32 levels" in hint or "raised RecursionError" in hint
+
+
 def test_right_answer_earns_full_marks():
     full = report(scale)
     assert (full.points, full.max_points, full.status) == (
@@ -163,7 +179,9 @@ def test_answers_of_every_framework_pass(function):
         (lambda x, c: c * x[0], r"shape must be \(2, 3\); yours is \(3,\)"),
         (lambda x, c: 7, r"shape must be \(2, 3\); yours is \(\)"),
         (lambda x, c: (c * x, c), r"one array of shape \(2, 3\); yours returns 2 values"),
-        (lambda x, c: (), r"one array of shape \(2, 3\); yours returns 0 values"),
+        (lambda x, c: (c * x, c * x), r"one array of shape \(2, 3\); yours returns 2 values"),
+        (lambda x, c: (), r"shape must be \(2, 3\); yours is \(0,\)"),
+        (lambda x, c: ((1, 2), (3,)), r"one array of shape \(2, 3\); yours returns 2 values"),
         (lambda x, c: (1, 2, 3), r"shape must be \(2, 3\); yours is \(3,\)"),
         (raises_above, "`raise NotImplementedError` still stands in your function: delete it"),
         (raises_below, "`raise NotImplementedError` still stands in your function: delete it"),
@@ -546,6 +564,29 @@ def test_a_tuple_is_as_good_as_an_array(expected):
     assert "yours returns 2" in compare((np.ones(2), np.ones(3)), np.ones((2, 3))).hint
 
 
+def nested(array, outer, inner):
+    """Return an array as nested containers: the rows in `outer`, all below in `inner`."""
+    if not array.ndim:
+        return array.item()
+    return outer(nested(row, inner, inner) for row in array)
+
+
+@pytest.mark.parametrize("inner", [tuple, list])
+@pytest.mark.parametrize("outer", [tuple, list])
+def test_an_array_may_come_as_nested_tuples_and_lists(outer, inner):
+    assert report(lambda x, c: nested(c * x, outer, inner)).points == 3
+    cube = np.arange(24.0).reshape(2, 3, 4)
+    for expected in (cube, cube[:, :1], cube[:1, 0], cube[0, 0], np.zeros((2, 0)), np.zeros(0)):
+        received = plain(nested(expected, outer, inner))
+        assert compare(received, expected).passed
+        (only,) = outputs(received, expected.shape)
+        np.testing.assert_array_equal(only, expected)
+        inside = plain((1.0, nested(expected, outer, inner)))
+        assert compare(inside, (np.array(1.0), expected)).passed
+        named = plain({"a": nested(expected, outer, inner)})
+        assert compare(named, {"a": expected}).passed
+
+
 # --- seeds ---------------------------------------------------------------------------------------
 
 
@@ -556,12 +597,25 @@ def test_a_tuple_is_as_good_as_an_array(expected):
         (lambda seed: (np.random.default_rng(seed).normal(size=4), 1.0), ""),
         (lambda seed: np.random.default_rng(0).normal(size=4), "fixed"),
         (lambda seed: np.random.default_rng().normal(size=4), "unseeded"),
+        (lambda seed: np.full(4, np.nan), "form"),
+        (lambda seed: (np.ones(4), float("nan")), "form"),
+        (lambda seed: {"noise": np.array([seed, np.inf])}, "form"),
+        (lambda seed: "text", "fixed"),
     ],
 )
 def test_a_draw_follows_its_seed(draw, mistake):
     rng = np.random.default_rng(0)
     outcome = follows_seed(draw, rng, fixed="fixed", unseeded="unseeded")
     assert (outcome.passed, outcome.mistake) == (mistake == "", mistake)
+    assert ("NaN" in outcome.hint) is (mistake == "form")
+
+
+def test_a_mistake_is_known_by_its_nan():
+    received, expected = np.array([np.nan, 1.0, 2.5]), np.array([1.0, 1.0, 2.0])
+    outcome = compare(received, expected, {"other": received + 1, "0 / 0": received.copy()})
+    assert outcome.mistake == "0 / 0"
+    assert outcome.received == "[0]: nan, [2]: 2.5"
+    assert not compare(expected, received).passed
 
 
 def open_chapter():
@@ -666,6 +720,79 @@ def test_handle_reads_sets_predicts_and_steps(build):
 @pytest.mark.parametrize("build", [keras_model, torch_model])
 def test_model_that_fits_passes(build):
     assert report(lambda n: build(n), "build").points == 3
+
+
+MODELS = {
+    "04_input_normalization": "build_scaled_model",
+    "05_initialization": "build_he_network",
+    "07_l2_weight_decay": "build_regularized_model",
+    "11_alpha_dropout": "build_self_normalizing_network",
+    "12_mc_dropout": "enable_dropout_only",
+}
+# A program that checks the answers of the banks where a Keras model is a PyTorch module too.
+ON_PYTORCH = f"""
+import importlib.util
+from pathlib import Path
+import keras, torch
+from regbook.exercise import Answer, load_chapter
+
+assert issubclass(keras.Model, torch.nn.Module)
+
+class Spied(Answer):
+    def model(self, *arguments):
+        handle = super().model(*arguments)
+        kinds.add(isinstance(handle._model, keras.Model))
+        return handle
+
+for slug, name in {MODELS}.items():
+    path = next(Path({str(ROOT / "tests/autograder")!r}).glob(slug[3:] + "_answers.py"))
+    spec = importlib.util.spec_from_file_location("bank", path)
+    bank = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bank)
+    kinds = set()
+    answers = [("", answer) for answer in bank.RIGHT[name]] + bank.WRONG[name]
+    for mistake, answer in answers:
+        report = load_chapter(slug).report(Spied(answer), exercise=name)
+        found = {{row.outcome.mistake for row in report.rows if not row.outcome.passed}}
+        assert mistake in found if mistake else not found, report
+    assert kinds == {{True, False}}, slug
+print("done")
+"""
+
+
+def run_with_backend(backend, program):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_keras_model_on_pytorch_is_a_keras_model():
+    ask = {
+        path.stem for path in ROOT.glob("regbook/checks/*.py") if "ask.model(" in path.read_text()
+    }
+    assert ask == {slug[3:] for slug in MODELS}
+    run = run_with_backend("torch", ON_PYTORCH)
+    assert run.stdout.endswith("done\n"), run.stderr[-2000:]
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("jax")), reason="JAX is installed")
+def test_a_backend_of_keras_that_is_missing_is_named():
+    run = run_with_backend("jax", """
+from regbook.exercise import Answer, AnswerError
+def build():
+    import keras
+for _ in range(2):
+    try:
+        Answer(build).model()
+    except AnswerError as error:
+        print(error)
+""")  # fmt: skip
+    sentence = (
+        "Keras is set to the backend jax, which is not installed: restart the kernel, and run "
+        "`%env KERAS_BACKEND=tensorflow` before Keras is imported.\n"
+    )
+    assert run.stdout == 2 * sentence, run.stderr
 
 
 def unbuilt(n):

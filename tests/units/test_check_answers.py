@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,7 +24,9 @@ from regbook.exercise import (
     load_chapter,
     load_chapters,
 )
+from regbook.notebooks import functions
 
+ROOT = Path(__file__).parents[2]
 SWAPPED = "You swapped mean and scale."
 chapter = Chapter("00_moments")
 moments = chapter.exercise(
@@ -152,6 +155,35 @@ def test_all_chapters_load_in_order():
         assert loaded.slug == slug
         assert loaded.exercises
         assert load_chapter(slug) is loaded
+
+
+def contained(value, outer, inner):
+    """Return what an answer returned, each array in it as nested containers."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return outer(contained(row, inner, inner) for row in value)
+    if isinstance(value, list | tuple):
+        return type(value)(contained(item, outer, inner) for item in value)
+    if isinstance(value, dict):
+        return {key: contained(item, outer, inner) for key, item in value.items()}
+    return value.item() if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"), [(tuple, tuple), (list, tuple), (tuple, list)], ids=str
+)
+@pytest.mark.parametrize("slug", load_chapters())
+def test_right_arrays_count_in_any_container(slug, outer, inner):
+    solved = functions(ROOT / "solutions" / f"{slug}.ipynb")
+    for name, exercise in load_chapter(slug).exercises.items():
+        if exercise.reference is None:  # it builds a model
+            continue
+
+        def answer(*arguments, function=solved[name]):
+            return contained(function(*arguments), outer, inner)
+
+        for seed in range(5):
+            report = load_chapter(slug).report(answer, exercise=name, seed=seed)
+            assert report.points == report.max_points, f"seed {seed}: {report}"
 
 
 def keras_model():
