@@ -5,7 +5,7 @@ AXE_CORE = 4.14.1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PIP = python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help book test lint system-packages lab grade chapter exercises conventions constraints fuzz bench tidy clean
+.PHONY: help book test lint system-packages lab grade chapter outputs exercises conventions constraints fuzz bench tidy clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -78,6 +78,12 @@ chapter: .venv/installed ## begin a chapter of chapters/contents.yml: make chapt
 	python -m regbook.chapters begin "$(SLUG)"
 	python -m regbook.notebooks exercises
 	python -m regbook.chapters contents
+
+outputs: export REGBOOK_BUILD = 1
+outputs: .venv/installed ## run the lesson and the laboratory of a chapter and store the outputs that CI checks: CHAPTER=19
+	@test -n "$(CHAPTER)" || { echo "Say which chapter: make outputs CHAPTER=19"; exit 2; }
+	jupyter nbconvert --log-level WARN --to notebook --execute --inplace chapters/$(CHAPTER)_*/l*.ipynb
+	python -m regbook.notebooks tidy
 
 exercises: .venv/installed ## derive chapters/*/exercises.ipynb from solutions/, and _toc.yml from the chapters
 	python -m regbook.notebooks exercises

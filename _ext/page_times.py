@@ -25,8 +25,8 @@ from sphinx.util.docutils import SphinxRole
 
 LOGGER = logging.getLogger(__name__)
 
-SHOWS_TIMES = "shows_running_times"
-"""Key under which a page that uses a role is noted in the environment."""
+SHOWS_RUNS = "shows_what_was_executed"
+"""Key under which a page that shows something of a run is noted in the environment."""
 
 
 def in_words(seconds: float | None) -> str:
@@ -43,6 +43,15 @@ def in_words(seconds: float | None) -> str:
     if seconds < 90 * 60:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+def named(name: str, docname: str) -> str:
+    """Return the docname that `name` stands for on the page `docname`."""
+    if name == ".":
+        return docname
+    if name.startswith("/"):
+        return name[1:]
+    return posixpath.normpath(posixpath.join(docname, "..", name))
 
 
 class PageTime(nodes.Inline, nodes.Element):
@@ -69,19 +78,12 @@ class PageTimeRole(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the placeholder; an empty text or `.` stands for the current page."""
-        pages = [self.page(name) for name in self.text.split() or ["."]]
-        NbMetadataCollector.set_doc_data(self.env, self.env.docname, SHOWS_TIMES, True)
+        docname = self.env.docname
+        pages = [named(name, docname) for name in self.text.split() or ["."]]
+        NbMetadataCollector.set_doc_data(self.env, docname, SHOWS_RUNS, True)
         node = PageTime(kind=self.name, pages=pages)
         self.set_source_info(node)
         return [node], []
-
-    def page(self, name: str) -> str:
-        """Return the docname that `name` stands for on the current page."""
-        if name == ".":
-            return self.env.docname
-        if name.startswith("/"):
-            return name[1:]
-        return posixpath.normpath(posixpath.join(self.env.docname, "..", name))
 
 
 class FillPageTimes(SphinxPostTransform):
@@ -112,7 +114,7 @@ def pages_to_write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
     if not NbMetadataCollector.new_exec_data(env):
         return []
     data = NbMetadataCollector.get_doc_data(env)
-    return [docname for docname, entry in data.items() if entry.get(SHOWS_TIMES)]
+    return [docname for docname, entry in data.items() if entry.get(SHOWS_RUNS)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

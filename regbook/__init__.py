@@ -6,7 +6,10 @@ It holds the plumbing of the lessons and never the idea that a lesson teaches:
 - `regbook.pairs`: the same weights and batches for a Keras model and its PyTorch twin
 - `regbook.sweep`: one comparison repeated over seeds
 - `regbook.calibration`: how well predicted probabilities fit the outcomes
+- `regbook.compare`: a fair comparison, in which every method is tuned with one budget
 - `regbook.claims`: paired intervals, and statements that fail the build when they are false
+- `regbook.verdicts`, `regbook.margins`: what an interval says about a question, and from which size
+  on a difference matters
 - `regbook.figures`: one look, one colour per method
 - `regbook.check`: instant feedback on an exercise
 - `regbook.notebooks`: the learner's notebooks, derived from the solutions

@@ -1,4 +1,4 @@
-"""The list of chapters, what is derived from it, and the skeleton of a new chapter.
+"""The list of chapters, what is derived from it, and the beginning of a new chapter.
 
 python -m regbook.chapters contents                  # write _toc.yml from chapters/contents.yml
 python -m regbook.chapters contents --without solutions   # for a class, into _build/
@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import nbformat
 import yaml
 
-from regbook.notebooks import read, tidy, to_text
+from regbook import skeleton
+from regbook.notebooks import read
 
 CONTENTS = Path("chapters", "contents.yml")
 TOC = Path("_toc.yml")
@@ -27,66 +27,31 @@ SECTIONS = (
     "What goes wrong",
     "When not to use it",
     "Summary",
+    "Check yourself",
     "Exercises",
     "References",
 )
-"""The sections of a lesson, in their order."""
+"""The sections of a lesson, in their order. A first edition has no "Check yourself"."""
 
-BOX = """:::{{admonition}} In this lesson
-:class: tip
-- **You will be able to** ...
-- **You need first** ...
-- **Time**: {{sub-ref}}`wordcount-minutes` minutes to read, {{running-time}}`.` to run on two CPU cores.
-:::"""  # noqa: E501
-
-CHECKS = '''"""Checks of chapter {number}, {title}."""
-
-from regbook.exercise import Chapter
-
-chapter = Chapter("{slug}")
-
-
-# --- name_of_the_function ------------------------------------------------------------------------
-
-
-def _name_of_the_function(x):
-    """Return the right answer."""
-    return 2 * x
-
-
-name_of_the_function = chapter.exercise(
-    "name_of_the_function",
-    _name_of_the_function,
-    mistakes={{"a short name": lambda x: x}},
-    hints={{"a short name": "What went wrong, and what to do instead."}},
+# The chapters that still have their lesson and no laboratory. The list only shrinks.
+FIRST_EDITION = (
+    "01_data_splits",
+    "02_cross_validation",
+    "03_bias_variance",
+    "04_input_normalization",
+    "05_initialization",
+    "06_gradient_checking",
+    "07_l2_weight_decay",
+    "08_l1_sparsity",
+    "09_max_norm",
+    "11_alpha_dropout",
+    "12_mc_dropout",
+    "13_early_stopping",
+    "14_learning_rate_schedules",
+    "16_label_smoothing",
+    "17_disturb_labels",
+    "18_batch_norm",
 )
-
-
-@name_of_the_function.check(hint="Shown when no mistake fits.", more="The stronger hint.")
-def has_a_property(ask, rng):
-    """is what the learner reads in the table"""
-    return ask(rng.normal(size=(3, 2)))
-'''
-
-ANSWERS = '''"""Right and wrong answers to the exercises of chapter {number} that differ in form.
-
-A wrong answer is a pair: the name of its mistake, and the function. Those that the checks know as
-mistakes are tested too, and need no entry here.
-"""
-
-RIGHT = {{
-    "name_of_the_function": [lambda x: x + x, lambda x: (2 * x).tolist()],
-}}
-
-WRONG = {{}}
-'''
-
-PAIRS = '''"""The conversion rules of the lesson on {title}, proved in float64."""
-
-import pytest
-
-pytestmark = pytest.mark.usefixtures("float64")
-'''
 
 
 class ContentsError(ValueError):
@@ -132,40 +97,6 @@ def _entry(root, slug, solutions):
     return {"file": f"chapters/{slug}/lesson", "sections": below}
 
 
-def _notebook(install, *sources):
-    """Return a notebook: the first cell, how to install, and the others, each of a kind by name."""
-    first, *rest = sources
-    make = {"md": nbformat.v4.new_markdown_cell, "py": nbformat.v4.new_code_cell}
-    cells = [make["md"](first), install, *(make[kind](source) for kind, source in rest)]
-    return nbformat.v4.new_notebook(cells=cells)
-
-
-def _solution(install, slug, title):
-    function = (
-        "def name_of_the_function(x):\n"
-        '    """Return ..."""\n'
-        "    ### BEGIN SOLUTION\n"
-        "    return 2 * x\n"
-        "    ### END SOLUTION"
-    )
-    task = (
-        "## name_of_the_function\n\nWhat to compute.\n\n- `x`: an array of any shape.\n"
-        "- Return an array in the shape of `x`. Your function may change its arguments.\n\n"
-        "Example: `x = np.array([1.0, 2.0])` gives `[2, 4]`."
-    )
-    return _notebook(
-        install,
-        f"# Solutions: {title}\n\nWrite each function, then run the cell with `check(...)` below "
-        f"it. [The lesson](../chapters/{slug}/lesson.ipynb) has everything you need.",
-        ("py", "import numpy as np\n\nfrom regbook.check import exercises\n\n"
-               f'check, progress = exercises("{slug}")'),
-        ("md", task),
-        ("py", function),
-        ("py", "check(name_of_the_function)"),
-        ("py", "progress()"),
-    )  # fmt: skip
-
-
 def files(root: Path, slug: str) -> dict[Path, str]:
     """Return the texts of a new chapter's files by their paths; exercises.ipynb is derived.
 
@@ -174,18 +105,17 @@ def files(root: Path, slug: str) -> dict[Path, str]:
     titles = {name: title for part in contents(root).values() for name, title in part.items()}
     if slug not in titles:
         raise ContentsError(f"{slug} is not in {CONTENTS}. It has: {', '.join(titles)}.")
-    title, (number, _, topic) = titles[slug], slug.partition("_")
+    title, topic = titles[slug], slug.partition("_")[2]
     neighbour = next(iter(sorted(root.glob("chapters/*/lesson.ipynb"))))
     install = next(cell for cell in read(neighbour).cells if cell.cell_type == "code")
-    sections = [("md", f"## {section}\n\n...") for section in SECTIONS]
-    lesson = _notebook(install, f"# {title}\n\n{BOX.format()}", *sections)
-    names = {"number": number, "slug": slug, "title": title.lower()}
+    pages, modules = skeleton.pages(install, slug, title), skeleton.modules(slug, title)
     return {
-        root / "chapters" / slug / "lesson.ipynb": to_text(tidy(lesson)),
-        root / "solutions" / f"{slug}.ipynb": to_text(tidy(_solution(install, slug, title))),
-        root / "regbook" / "checks" / f"{topic}.py": CHECKS.format(**names),
-        root / "tests" / "autograder" / f"{topic}_answers.py": ANSWERS.format(**names),
-        root / "tests" / "pairs" / f"test_{topic}.py": PAIRS.format(**names),
+        root / "chapters" / slug / "lesson.ipynb": pages["lesson"],
+        root / "chapters" / slug / "laboratory.ipynb": pages["laboratory"],
+        root / "solutions" / f"{slug}.ipynb": pages["solution"],
+        root / "regbook" / "checks" / f"{topic}.py": modules["checks"],
+        root / "tests" / "autograder" / f"{topic}_answers.py": modules["answers"],
+        root / "tests" / "pairs" / f"test_{topic}.py": modules["pairs"],
     }
 
 

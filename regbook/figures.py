@@ -206,6 +206,9 @@ _PLAYER = """
     timer = setInterval(step, {interval});
     button.textContent = "Pause";
   }});
+  addEventListener("beforeprint", () => {{ pause(); image.src = frames[{shown}]; }});
+  addEventListener("afterprint", () => show(Number(slider.value)));
+  show(0);
 }})();
 </script>
 </figure>
@@ -226,9 +229,9 @@ def moving(
 
     fig: a matplotlib figure; it is closed. draw: `draw(i)` changes it into frame i.
     frames: their number. alt: describes the figure to those who cannot see it. caption: says
-    what to see. still: the frame shown before anyone presses play, and on paper.
-    fps: frames per second. Readers who ask their system for reduced motion get the slider
-    without the button. Raises ValueError when the frames take more than 400 kB.
+    what to see. still: the frame on paper; on a screen the first one waits for the reader to
+    press play, because a later one would give the answer away. fps: frames per second. Readers
+    who ask for reduced motion get no button. Raises ValueError above 400 kB of frames.
     """
     from IPython.display import HTML
 

@@ -36,6 +36,7 @@ def toc_pages() -> list[str]:
 PAGES = toc_pages()
 NOTEBOOKS = [page for page in PAGES if page.startswith(("chapters/", "solutions/"))]
 LESSONS = [page for page in PAGES if page.endswith("/lesson")]
+LABORATORIES = [page for page in PAGES if page.endswith("/laboratory")]
 
 
 def make_book(*settings: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +88,7 @@ class TinyBook:
                 "framework_tabs",
                 "page_times",
                 "parallel_execution",
+                "verdict_role",
             ],
             "root_doc": next(iter(pages)),
             "exclude_patterns": [".jupyter_cache", "jupyter_execute", "out", "doctrees"],

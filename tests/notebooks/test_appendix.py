@@ -2,55 +2,62 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from notebook_support import LESSONS, ROOT, anchor, calls, sections
 
-from regbook.notebooks import read
+from regbook.chapters import FIRST_EDITION
 
-ROOT = Path(__file__).parents[2]
-ROW = re.compile(r"^\| (.+?) \| (.+?) \| \[(.+?)\]\(\.\./(chapters/.+?\.ipynb)#(.+?)\) \|$", re.M)
-ROWS = ROW.findall((ROOT / "appendix" / "misconceptions.md").read_text(encoding="utf-8"))
-LESSONS = sorted(ROOT.glob("chapters/*/lesson.ipynb"))
-
-
-def anchor(heading):
-    """Return the anchor that MyST gives a heading: its words in lower case, joined by hyphens."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-def sections(path):
-    """Return the code below each heading of a lesson, its subsections included, by anchor."""
-    found, open_ = {}, []
-    for cell in read(path).cells:
-        if cell.cell_type == "code":
-            for _, name in open_:
-                found[name] += cell.source
-            continue
-        for marks, heading in re.findall(r"^(##+) (.+)$", cell.source, re.M):
-            open_ = [(level, name) for level, name in open_ if level < len(marks)]
-            open_.append((len(marks), anchor(heading)))
-            found.setdefault(open_[-1][1], "")
-    return found
+# In rows of the second edition the effect is shown by the role `verdict`, from the page's outputs.
+ROW = re.compile(
+    r"^\| (?P<said>.+?) \| (?P<holds>.+?) \| "
+    r"(?:\{verdict\}`/(?P<page>\S+): (?P<question>.+?)` \| )?"
+    r"\[(?P<heading>.+?)\]\(\.\./(?P<link>chapters/.+?\.ipynb)#(?P<target>.+?)\) \|$",
+    re.MULTILINE,
+)
+PAGE = (ROOT / "appendix" / "misconceptions.md").read_text(encoding="utf-8")
+ROWS = [match.groupdict() for match in ROW.finditer(PAGE)]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:50])
+def slug(row):
+    return row["link"].split("/")[1]
+
+
+SECOND = [row for row in ROWS if slug(row) not in FIRST_EDITION]
+
+
+def beginning(row):
+    return row["said"][:50]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=beginning)
 def test_a_misconception_links_to_a_measurement(row):
-    said, holds, heading, lesson, target = row
-    assert target == anchor(heading.replace("`", ""))
-    assert re.search(r"\b(claim|agree)\(", sections(ROOT / lesson)[target]), "nothing is measured"
-    assert said.endswith((".", "?"))
-    assert holds.endswith(".")
-    assert not re.search(r"\d+\.\d|\d %", holds), "a number is computed on the lesson's page"
+    assert row["target"] == anchor(row["heading"].replace("`", ""))
+    cells = sections(ROOT / row["link"])[row["target"]]
+    assert any(calls("(?:claim|agree|verdict)", cell) for cell in cells), "nothing is measured"
+    assert row["said"].endswith((".", "?"))
+    assert row["holds"].endswith(".")
+    numbers = re.search(r"\d+\.\d|\d %", row["holds"])
+    assert not numbers, "a number is computed on the lesson's page"
 
 
-def test_every_lesson_refutes_something():
-    assert {lesson for *_, lesson, _ in ROWS} == {str(p.relative_to(ROOT)) for p in LESSONS}
+@pytest.mark.parametrize("row", SECOND, ids=beginning)
+def test_a_row_of_the_second_edition_shows_what_its_section_found(row):
+    assert row["page"], "the third column is {verdict}`/page: question`"
+    assert f"{row['page']}.ipynb" == row["link"]
+    outputs = [o for c in sections(ROOT / row["link"])[row["target"]] for o in c.get("outputs", [])]
+    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
+    stated = (f"{row['question']}: ", f"Claim holds: {row['question']}")
+    lines = [line for text in texts for line in text.split("\n")]
+    assert any(line.startswith(stated) for line in lines), "its section shows no such verdict"
+
+
+def test_every_chapter_refutes_something():
+    assert {slug(row) for row in ROWS} == {path.parent.name for path in LESSONS}
 
 
 def test_every_row_of_the_page_is_read():
-    page = (ROOT / "appendix" / "misconceptions.md").read_text(encoding="utf-8")
-    assert len(re.findall(r"^\| (?!What is said|-)", page, re.M)) == len(ROWS)
+    assert len(re.findall(r"^\| (?!What is said|-)", PAGE, re.MULTILINE)) == len(ROWS)
 
 
 def test_every_convention_was_noted_by_a_test_that_is_there():

@@ -1,10 +1,15 @@
 """The list of chapters: what is derived from it, and the skeleton of a new chapter."""
 
 import ast
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
@@ -12,7 +17,7 @@ from regbook import chapters
 from regbook.notebooks import derive_exercises, function_sources, read
 
 ROOT = Path(__file__).parents[2]
-SLUG = "19_fast_inference"
+SLUG, TOPIC = "19_fast_inference", "fast_inference"
 
 
 @pytest.fixture
@@ -30,6 +35,7 @@ def test_a_new_chapter_has_all_its_files(book):
     made = {str(path.relative_to(book)) for path in chapters.begin(book, SLUG)}
     assert made == {
         f"chapters/{SLUG}/lesson.ipynb",
+        f"chapters/{SLUG}/laboratory.ipynb",
         f"solutions/{SLUG}.ipynb",
         "regbook/checks/fast_inference.py",
         "tests/autograder/fast_inference_answers.py",
@@ -38,9 +44,45 @@ def test_a_new_chapter_has_all_its_files(book):
     for path in book.rglob("*.py"):
         ast.parse(path.read_text())
     cells = read(book / "chapters" / SLUG / "lesson.ipynb").cells
-    headings = [c.source.split("\n")[0] for c in cells if c.cell_type == "markdown"]
-    assert headings[0] == "# Folding, precision and latency"
-    assert headings[1:] == [f"## {section}" for section in chapters.SECTIONS]
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    headings = re.findall(r"^##? (.+)$", text, re.MULTILINE)
+    assert headings == ["Folding, precision and latency", *chapters.SECTIONS]
+
+
+LEFT_OUT = (".*", "_build", "work", "text", "*.egg-info", "__pycache__", "submissions", "reports")
+
+
+def test_a_new_chapter_passes_what_its_tests_ask(tmp_path):
+    """In a copy of the book: made, run once to store the outputs, and tested as a chapter is."""
+    book = tmp_path / "book"
+    shutil.copytree(ROOT, book, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    pages = [f"chapters/{SLUG}/{page}.ipynb" for page in ("lesson", "laboratory")]
+    written = [*pages, f"solutions/{SLUG}.ipynb", f"chapters/{SLUG}/exercises.ipynb"]
+    written += [f"regbook/checks/{TOPIC}.py", f"tests/autograder/{TOPIC}_answers.py"]
+    written += [f"tests/pairs/test_{TOPIC}.py"]
+    execute = ("jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace")
+    for command in (
+        ("regbook.chapters", "begin", SLUG),
+        ("regbook.notebooks", "exercises"),
+        ("regbook.chapters", "contents"),
+        (*execute, *pages),
+        ("regbook.notebooks", "tidy"),
+        ("ruff", "check", *written),
+        ("ruff", "format", "--check", "--line-length=88", *written[:4]),
+        ("ruff", "format", "--check", *written[4:]),
+        # One example is too short to be changed in fifty places.
+        ("pytest", f"--chapter={SLUG[:2]}", "--numprocesses=0", "-k", "not every_small_change"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=book,
+            env=os.environ | {"PYTHONPATH": str(book), "REGBOOK_BUILD": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}"
 
 
 def test_its_exercise_can_be_derived_checked_and_solved(book):
@@ -51,7 +93,7 @@ def test_its_exercise_can_be_derived_checked_and_solved(book):
     space = {}
     exec((book / "regbook" / "checks" / "fast_inference.py").read_text(), space)
     (name,) = space["chapter"].exercises
-    answer = {"__name__": "answers"}
+    answer = {"np": np}
     exec(function_sources(solution)[name], answer)
     full = space["chapter"].report(answer[name])
     assert full.points == full.max_points == 1
@@ -60,7 +102,7 @@ def test_its_exercise_can_be_derived_checked_and_solved(book):
     for right in bank["RIGHT"][name]:
         assert space["chapter"].report(right, exercise=name).points == 1
     wrong = space["chapter"].report(lambda x: x, exercise=name)
-    assert wrong.rows[0].outcome.mistake == "a short name"
+    assert wrong.rows[0].outcome.mistake == "a-short-name"
 
 
 def test_nothing_that_is_there_is_overwritten(book, capsys):

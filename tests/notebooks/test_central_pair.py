@@ -1,0 +1,84 @@
+"""The pair in full runs wherever the libraries are: it needs six arrays, and not this project."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from notebook_support import SECOND_EDITION, code_cells, tags
+
+from regbook import data
+
+RUN = """
+import sys
+
+class NoRegbook:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "regbook":
+            raise ModuleNotFoundError(f"{name} is not there")
+
+sys.meta_path.insert(0, NoRegbook)
+import numpy
+source, arrays = sys.argv[1:]
+tab = {"__name__": "__main__", **numpy.load(arrays)}
+exec(compile(open(source, encoding="utf-8").read(), source, "exec"), tab)
+import matplotlib.pyplot as plt
+figures = [plt.figure(number) for number in plt.get_fignums()]
+assert any(line.get_xdata().size for f in figures for ax in f.axes for line in ax.lines), "no curve"
+"""
+
+
+def run(folder, source, arrays):
+    """Run a tab in a process of its own; return the finished process."""
+    path = folder / "tab.py"
+    path.write_text(source, encoding="utf-8")
+    settings = {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(path), str(arrays)],
+        cwd=folder,
+        env=os.environ | settings | {"TF_NUM_INTEROP_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    """Return the file that holds the six arrays, as the cell above a pair makes them."""
+    digits, labels = data.load("mnist_5k")
+    split = data.split(digits, labels, train=500, dev=1000, test=2000, seed=0)
+    path = tmp_path_factory.mktemp("arrays") / "arrays.npz"
+    np.savez(path, **vars(split))
+    return path
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch"])
+@pytest.mark.parametrize("path", SECOND_EDITION, ids=lambda path: path.parent.name)
+def test_a_tab_runs_on_its_own(tmp_path, arrays, path, framework):
+    (source,) = (c.source for c in code_cells(path) if {"central-pair", framework} <= tags(c))
+    done = run(tmp_path, source, arrays)
+    assert done.returncode == 0, done.stderr[-3000:]
+    last = done.stdout.strip().split("\n")[-1]
+    assert re.search(r"\d", last), "it prints no result"
+    assert "━" not in last, "the last line is a progress bar: give evaluate verbose=0"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import regbook", "regbook is not there"),
+        ("from regbook.pairs import agree", "is not there"),
+        ("x_train.no", "has no attribute"),
+        ("glue", "NameError"),
+        ("print(1)", "no curve"),
+        ("import matplotlib.pyplot as plt\nplt.plot([], [])", "no curve"),
+    ],
+)
+def test_a_tab_that_needs_more_is_noticed(tmp_path, arrays, source, said):
+    done = run(tmp_path, source, arrays)
+    assert done.returncode != 0
+    assert said in done.stderr
