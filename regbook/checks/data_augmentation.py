@@ -7,7 +7,16 @@ fails, whatever it draws with.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from regbook.exercise import Chapter, brief, follows_seed, fresh_generator, judge, outputs, vary
+from regbook.exercise import (
+    Chapter,
+    brief,
+    follows_seed,
+    fresh_generator,
+    judge,
+    outputs,
+    training,
+    vary,
+)
 
 chapter = Chapter("15_data_augmentation")
 
@@ -753,3 +762,163 @@ def fits_any_size(ask, rng):
     """leaves images at 0 degrees alone, for any number of rows, pixels and classes"""
     images, _, kernel, bias = _classifier(rng, rows=2, size=3, classes=4)
     return ask(images, np.zeros(2), kernel, bias, True)
+
+
+# --- choose_transforms -----------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_transforms",
+    hints={
+        **training.HINTS,
+        "one transform only": "You try one transform at a time. What several do together is another matter: try that as well.",
+    },
+)
+
+STEPS = 200  # of the final run
+# What each transform does to a random half of the images; a shift moves all of them.
+_HALVES = {
+    "mirror": lambda images: images[:, :, ::-1],
+    "flip": lambda images: images[:, ::-1],
+    "turn": lambda images: np.rot90(images, axes=(1, 2)),
+}
+_NAMES = ("mirror", "flip", "shift", "turn")
+
+
+def _augmented(images, names, rng):
+    """Return images, of shape (rows, size, size), after the transforms of these names."""
+    for name, transform in _HALVES.items():
+        if name in names:
+            chosen = rng.random(len(images)) < 0.5
+            images = np.where(chosen[:, None, None], transform(images), images)
+    return _moved(images, rng) if "shift" in names else images
+
+
+def _moved(images, rng):
+    """Move each image by -1, 0 or 1 pixels along both axes; zeros come in."""
+    padded, size = np.pad(images, ((0, 0), (1, 1), (1, 1))), np.arange(images.shape[1])
+    top, left = rng.integers(3, size=(2, len(images), 1))
+    rows, columns = (top + size)[:, :, None], (left + size)[:, None]
+    return padded[np.arange(len(images))[:, None, None], rows, columns]
+
+
+def _some_of(names):
+    """Return what reads a choice among these names, as `Trials` needs it."""
+
+    def read(value):
+        chosen = (value,) if isinstance(value, str) else value
+        empty = isinstance(chosen, np.ndarray) and chosen.shape == (0,)  # an empty list
+        if not empty and not (isinstance(chosen, tuple) and {*map(str, chosen)} <= {*names}):
+            raise ValueError(f"take a list of some of the names {', '.join(names)}")
+        return frozenset(map(str, chosen))
+
+    return read
+
+
+class _Task:
+    """Images of four patterns, of which two are the `breaks` of the other two."""
+
+    def __init__(self, rng, keeps, breaks):
+        patterns = np.pad(1.0 * (rng.random((2, 6, 6)) < 0.5), ((0, 0), (1, 1), (1, 1)))
+        self._patterns = np.concatenate([patterns, _HALVES[breaks](patterns)])
+        self._keeps, self.seed = keeps, int(rng.integers(2**32))
+        numbers = {"train": 24, "dev": 800, "test": 300, "hidden": 3000}
+        self.rows = {name: self._drawn(number, rng) for name, number in numbers.items()}
+
+    def _drawn(self, number, rng):
+        """Draw images as the world shows them: moved, and in half of them turned by `keeps`."""
+        y = rng.permutation(np.arange(number) % 4)
+        images = _augmented(self._patterns[y], (self._keeps, "shift"), rng)
+        return images + 0.3 * rng.normal(size=images.shape), y
+
+    def scores(self, names, steps, rows=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy on the rows of each name."""
+        rng = np.random.default_rng([self.seed, start])
+        weights = training.train_network(
+            *self.rows["train"],
+            steps,
+            rng,
+            augment=lambda images, rng: _augmented(images, names, rng),
+        )
+        return {name: training.accuracy(weights, *self.rows[name]) for name in rows}
+
+    def hidden(self, names):
+        """Return the mean accuracy on the hidden rows from three starts that no answer has seen."""
+        return np.mean([self.scores(names, STEPS, ["hidden"], s)["hidden"] for s in (1, 2, 3)])
+
+
+def _in_words(names):
+    return " and ".join(sorted(names)) or "none"
+
+
+@choose.check(
+    points=3,
+    hint="With the transforms that you choose the network does little better on hidden images than without any, or worse. Try each transform in both tasks, also together with others, and choose by dev.",
+    more="Of four transforms there are 16 choices, none and all of them included. Give all an equal share of the budget, or begin with none and add the one that helps most, as long as one does.",
+)
+def does_well_on_hidden_images(ask, rng):
+    """chooses transforms, tried together too, that do well on hidden images, whether a mirror keeps labels or breaks them"""
+    shown = []
+    for keeps, breaks in (("flip", "mirror"), ("mirror", "flip")):
+        task = _Task(rng, keeps, breaks)
+        trials = training.Trials(task.scores, _some_of(_NAMES), 15 * STEPS)
+        chosen = trials.decide(ask, list(_NAMES), STEPS)
+        none, found = task.hidden(()), task.hidden(chosen)
+        needed = none + 0.65 * (task.hidden({keeps, "shift"}) - none)
+        together = max(map(len, trials.runs)) > 1
+        mistakes = {
+            "short runs": trials.longest < training.SHORT * STEPS,
+            "one transform only": not together,
+        }
+        needs = f"{breaks} breaks labels: at least {needed:.3f}"
+        shown.append((needs, f"{found:.3f} with {_in_words(chosen)}"))
+        if found < needed or not together:
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _effects(rng, names):
+    """Make up scores of all choices among up to four names, in which every transform has its effect.
+
+    Two help on dev rows, and another two on test rows; one is in both. Train is best without any,
+    and the gap smallest with all.
+    """
+    on_dev, on_test = (0.06, 0.07, -0.06, -0.05), (0.05, -0.09, 0.09, -0.06)
+    places, table = rng.permutation(4), {}
+    for keep in np.ndindex((2,) * len(names)):
+        dev, test = (
+            sum(effects[place] for place, kept in zip(places, keep, strict=False) if kept)
+            for effects in (on_dev, on_test)
+        )
+        chosen = frozenset(name for name, kept in zip(names, keep, strict=True) if kept)
+        table[chosen] = {"train": 0.98 - 0.1 * sum(keep), "dev": 0.62 + dev, "test": 0.6 + test}
+    return table
+
+
+@choose.check(
+    points=3,
+    hint="Of the choices that you try, return the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train(choice, steps)["dev"] of every choice, and return the one of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_images(ask, rng):
+    """chooses by dev accuracy, when train, dev and test images disagree"""
+    decisions = []
+    for _ in range(3):
+        table = _effects(rng, _NAMES)
+        scores = training.made_up(table, STEPS, rng)
+        trials = training.Trials(scores, _some_of(_NAMES), 40 * STEPS)
+        decisions.append((table, trials, trials.decide(ask, list(_NAMES), STEPS)))
+    return training.follows_dev(decisions, STEPS)
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // len(choices) steps for each choice are never too many.",
+)
+def keeps_within_the_budget(ask, rng):
+    """compares choices within the budget, with other transforms and other numbers of steps"""
+    for names in (("crop", "erase", "noise", "shift"), ("mirror", "noise", "turn")):
+        steps = int(rng.integers(41, 80))
+        scores = training.made_up(_effects(rng, names), steps, rng)
+        trials = training.Trials(scores, _some_of(names), 12 * steps)
+        trials.decide(ask, list(names), steps)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

@@ -16,6 +16,7 @@ from regbook.exercise import (
     fresh_generator,
     judge,
     outputs,
+    training,
     vary,
 )
 
@@ -519,3 +520,164 @@ def _follow_the_masks(ask, rng):
 def trains(ask, rng):
     """trains: at rate 0 it is plain gradient descent, measured after each step"""
     return _losses(ask, _case(rng), 0.0, 0.25, 4)
+
+
+# --- choose_dropout --------------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_dropout",
+    hints={
+        **training.HINTS,
+        "rates swapped": "You return the two rates in the wrong order: the rate of the inputs comes first, then that of the hidden units.",
+        "one place only": "You try dropout in one place only. Where it helps depends on what fails: try rates above 0 on the inputs, and rates above 0 on the hidden units.",
+    },
+)
+
+STEPS = 300  # of the final run
+_RATES = np.array([0, 0.2, 0.4, 0.6, 0.8])
+# What fails, its share, and two pairs of rates that are good against it.
+_NOISE = {
+    "inputs": (0.5, [(0.2, 0.0), (0.4, 0.0)]),
+    "hidden units": (0.6, [(0.0, 0.4), (0.0, 0.6)]),
+}
+
+
+def _two_of(rates):
+    """Return what reads a pair of these rates, as `Trials` needs it."""
+
+    def read(value):
+        (pair,) = outputs(value, 2)
+        away = abs(rates - pair[:, None])
+        if not (away.min(axis=1) < 1e-6).all():
+            raise ValueError(f"take two of the rates {rates.tolist()}, not {pair.tolist()}")
+        return tuple(rates[away.argmin(axis=1)].tolist())
+
+    return read
+
+
+def _draws_inputs(rng):
+    """Return what draws rows of 3 classes: 3 of 40 inputs tell much about them, the others a little."""
+    centres = rng.normal(size=(3, 40))
+    centres -= centres.mean(axis=0)
+    centres *= np.repeat([5.0, 0.5], [3, 37]) / centres.std(axis=0).clip(0.3)
+
+    def rows(number):
+        y = rng.permutation(np.arange(number) % 3)
+        return centres[y] + rng.normal(size=(number, 40)), y
+
+    return rows
+
+
+def _draws_signs(rng):
+    """Return what draws rows of 4 classes and 4 inputs, all needed: are the signs of two pairs equal?"""
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+
+    def rows(number):
+        signs = rng.choice([-1.0, 1.0], size=(number, 4))
+        y = (signs[:, 0] == signs[:, 1]) + 2 * (signs[:, 2] == signs[:, 3])
+        return (signs + 0.35 * rng.normal(size=(number, 4))) @ turn, y
+
+    return rows
+
+
+class _Device:
+    """A network for a device on which a share of the inputs, or of the hidden units, fails."""
+
+    def __init__(self, rng, failing, share):
+        on_inputs = failing == "inputs"
+        draw = (_draws_inputs if on_inputs else _draws_signs)(rng)
+        self.seed, self.rows = int(rng.integers(2**32)), {}
+        for name, number in {"train": 250, "dev": 1000, "test": 300, "hidden": 3000}.items():
+            (x, y), working = draw(number), 1.0
+            if name != "train" and on_inputs:
+                x *= rng.random(x.shape) >= share
+            elif name != "train":
+                working = rng.random((number, training.HIDDEN)) >= share
+            self.rows[name] = x, y, working
+
+    def scores(self, rates, steps, names=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy on the rows of each name."""
+        rng = np.random.default_rng([self.seed, start])
+        weights = training.train_network(*self.rows["train"][:2], steps, rng, rates=rates)
+        return {name: training.accuracy(weights, *self.rows[name]) for name in names}
+
+    def hidden(self, rates):
+        """Return the mean accuracy on the hidden rows from three starts that no answer has seen."""
+        return np.mean([self.scores(rates, STEPS, ["hidden"], s)["hidden"] for s in (1, 2, 3)])
+
+
+@choose.check(
+    points=3,
+    hint="Where the inputs fail, and where the hidden units do, the rates that you choose do little better on hidden rows than no dropout. Try more pairs, in both places, and choose by dev.",
+    more="The budget is too small to train every pair for the whole number of steps. Give all pairs an equal share, or train all of them briefly and the best ones longer. A rate may help in one place only if it is 0 in the other.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """chooses rates, tried in both places, that do well on hidden rows, whether inputs fail or hidden units"""
+    shown = []
+    for failing, (share, good) in _NOISE.items():
+        device = _Device(rng, failing, share)
+        trials = training.Trials(device.scores, _two_of(_RATES), 15 * STEPS)
+        chosen = trials.decide(ask, _RATES, STEPS)
+        none, found = device.hidden((0, 0)), device.hidden(chosen)
+        needed = none + 0.6 * (np.mean([device.hidden(rates) for rates in good]) - none)
+        used = np.array(list(trials.runs)).any(axis=0)
+        mistakes = {
+            "one place only": not used.all(),
+            "short runs": trials.longest < training.SHORT * STEPS,
+        }
+        shown.append((f"{failing} fail: at least {needed:.3f}", f"{found:.3f} at {chosen}"))
+        if found < needed or not used.all():
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _landscape(rng, rates, place):
+    """Make up scores of all pairs of rates: dev is best in one place, test in the other.
+
+    place: of the two rates, the one that dev rows ask for. Train is best without dropout, and the
+    gap smallest with most of it in that place.
+    """
+    best, other = rng.permutation([1, 2])
+    table = {}
+    for at in np.ndindex(len(rates), len(rates)):
+        here, there = at[place], at[1 - place]
+        table[tuple(rates[list(at)].tolist())] = {
+            "train": 0.99 - 0.12 * here - 0.01 * there,
+            "dev": 0.85 - 0.05 * (abs(here - best) + there),
+            "test": 0.85 - 0.08 * (here + abs(there - other)),
+        }
+    return table
+
+
+@choose.check(
+    points=3,
+    hint="Of the pairs that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train(pair, steps)["dev"] of every pair, and return the pair of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    decisions = []
+    for place in rng.permutation(2):
+        table = _landscape(rng, _RATES, place)
+        scores = training.made_up(table, STEPS, rng)
+        trials = training.Trials(scores, _two_of(_RATES), 40 * STEPS)
+        decisions.append((table, trials, trials.decide(ask, _RATES, STEPS)))
+    swapped = all(
+        chosen[::-1] == max(trials.runs, key=lambda pair, table=table: table[pair]["dev"])
+        for table, trials, chosen in decisions
+    )
+    return training.follows_dev(decisions, STEPS, {"rates swapped": swapped})
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // len(pairs) steps for each pair are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares pairs within the budget, with other rates and other numbers of steps"""
+    for rates in (_RATES, np.array([0, 0.25, 0.5, 0.75])):
+        steps = int(rng.integers(41, 80))
+        scores = training.made_up(_landscape(rng, rates, 0), steps, rng)
+        trials = training.Trials(scores, _two_of(rates), 12 * steps)
+        trials.decide(ask, rates, steps)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

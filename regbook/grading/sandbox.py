@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -117,7 +118,12 @@ class Connection:
                 if type(answered) is not int or answered != number:
                     raise wire.WireError("an answer to another question")
                 return reply
-            wire.send(self._socket, _called_back(functions, reply), deadline)
+            began, computed = time.monotonic(), time.thread_time()
+            answer = _called_back(functions, reply)
+            # What it computes here counts, or it could go on for ever; that it waited does not.
+            waited = time.monotonic() - began - (time.thread_time() - computed)
+            deadline.leave_out(max(0.0, waited))
+            wire.send(self._socket, answer, deadline)
 
 
 def _called_back(functions, request):

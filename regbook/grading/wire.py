@@ -233,6 +233,12 @@ class Deadline:
         self._waited += waited
         self._slept += max(0.0, passed - computed - waited)
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count seconds that have just passed, in which the other side waited for us."""
+        self._begin += seconds
+        self._last += seconds
+        self._look += seconds
+
     def spent(self) -> float:
         """Return the seconds since the beginning, without those of waiting that were seen."""
         return time.monotonic() - self._begin - self._waited

@@ -1,5 +1,7 @@
 """Right and wrong answers to the exercises of chapter 15, for `test_answers`."""
 
+from itertools import combinations
+
 import numpy as np
 
 from regbook.exercise import vary
@@ -298,12 +300,69 @@ def broken_augmented_logits(images, degrees, kernel, bias, training):
     return x.flatten(1) @ torch.tensor(kernel) + torch.tensor(bias)
 
 
+# --- choose_transforms -----------------------------------------------------------------------
+
+
+def subsets(names):
+    return [chosen for size in range(len(names) + 1) for chosen in combinations(names, size)]
+
+
+def choose_by_halving(train, names, steps, budget):
+    """Train with all choices briefly, with the better half longer, and so on."""
+    choices, number = subsets(names), steps // 4
+    while len(choices) > 1:
+        dev = [train(choice, number)["dev"] for choice in choices]
+        choices = [choices[i] for i in np.argsort(dev)[::-1][: len(choices) // 2]]
+        number += number // 2
+    return list(choices[0])
+
+
+def choose_greedily(train, names, steps, budget):
+    """Add the transform that helps most, as long as one does."""
+    chosen, best = [], train([], steps)["dev"]
+    while len(chosen) < len(names):
+        dev = {name: train([*chosen, name], steps)["dev"] for name in names if name not in chosen}
+        name = max(dev, key=dev.get)
+        if dev[name] <= best:
+            break
+        chosen, best = [*chosen, name], dev[name]
+    return chosen
+
+
+def choose_of_small(train, names, steps, budget):
+    """Try a fixed list, in full: none, each alone, and each pair."""
+    choices = [choice for choice in subsets(names) if len(choice) < 3]
+    return max(choices, key=lambda choice: train(choice, steps)["dev"])
+
+
+def choose(
+    train, names, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, choices: budget // choices,
+    tried=subsets,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    choices = tried(names)
+    each = number(steps, budget, len(choices))
+    return max(choices, key=lambda choice: score(train(choice, each)))
+
+
+def choose_anyway(pick):
+    """Return the answer that tries all choices and takes one that no score has a part in."""
+
+    def answer(train, names, steps, budget):
+        choose(train, names, steps, budget)
+        return pick(names)
+
+    return answer
+
+
 RIGHT = {
     "random_shift": [shift_loop, shift_choice, shift_torch],
     "cutout": [cutout_mask, cutout_choice, cutout_torch],
     "mixup": [mixup_loop, mixup_gamma, mixup_torch],
     "is_label_preserving": [verdict_loop, verdict_counts, verdict_torch],
     "augmented_logits": [logits_rot90, logits_keras, logits_module],
+    "choose_transforms": [choose_by_halving, choose_greedily, choose_of_small, choose],
 }
 
 
@@ -400,5 +459,30 @@ WRONG = {
     "augmented_logits": [
         ("degrees as radians", broken_augmented_logits),
         ("changes its input", logits_in_place),
+    ],
+    "choose_transforms": [
+        ("no decision", lambda train, names, steps, budget: ["shift", "flip"]),
+        ("no decision", lambda train, names, steps, budget: names),
+        ("no decision", vary(choose, tried=lambda names: [names])),
+        ("over budget", vary(choose, number=lambda steps, budget, choices: 2 * steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, choices: budget)),
+        ("over budget", vary(choose, number=lambda steps, budget, choices: 1 + budget // choices)),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"] + scores["dev"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("dev ignored", choose_anyway(lambda names: names[:2])),
+        ("dev ignored", choose_anyway(lambda names: names[:1])),
+        ("short runs", vary(choose, number=lambda steps, budget, choices: 3)),
+        ("one transform only", vary(
+            choose, tried=lambda names: [(), *((name,) for name in names)],
+            number=lambda steps, budget, choices: steps)),
+        ("error", choose_anyway(lambda names: [names[:1]])),
+        ("error", choose_anyway(lambda names: 3)),
+        ("error", choose_anyway(lambda names: ["shifts"])),
+        ("error", choose_anyway(lambda names: {name: True for name in names})),
+        ("error", lambda train, names, steps, budget: train("blur", steps)),
+        ("error", lambda train, names, steps, budget: train(names, -1)),
     ],
 }  # fmt: skip

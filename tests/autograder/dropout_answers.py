@@ -315,6 +315,73 @@ def by_hand(**options):
     return lambda *task: loop_numpy(*task, **options)
 
 
+# --- choose_dropout --------------------------------------------------------------------------
+
+
+def choose_by_halving(train, rates, steps, budget):
+    """Train all pairs briefly, the better third longer, and so on."""
+    pairs, number = [(a, b) for a in rates for b in rates], steps // 6
+    while len(pairs) > 1:
+        dev = [train(pair, number)["dev"] for pair in pairs]
+        pairs = [pairs[i] for i in np.argsort(dev)[::-1][: max(1, len(pairs) // 3)]]
+        number *= 2
+    return pairs[0]
+
+
+def choose_in_one_place(train, rates, steps, budget):
+    """Try a fixed list, in full: dropout in one place or the other, or none."""
+    pairs = [(rate, 0) for rate in rates] + [(0, rate) for rate in rates[1:]]
+    return np.float32(max(pairs, key=lambda pair: train(pair, steps)["dev"]))
+
+
+def choose_of_some(train, rates, steps, budget):
+    """Try a dozen pairs, drawn at random, in full."""
+    pairs = [[a, b] for a in rates for b in rates]
+    some = np.random.default_rng(3).permutation(len(pairs))[: budget // steps]
+    return max((pairs[i] for i in some), key=lambda pair: train(pair, steps)["dev"])
+
+
+def choose_simplest(train, rates, steps, budget):
+    """Give all pairs an equal share, and take the least dropout that is as good as the best."""
+    pairs = [(a, b) for a in rates for b in rates]
+    dev = [train(pair, budget // len(pairs))["dev"] for pair in pairs]
+    good = [pair for pair, score in zip(pairs, dev, strict=True) if score > max(dev) - 0.01]
+    return min(good, key=sum)
+
+
+def choose(
+    train, rates, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, pairs: budget // pairs,
+    first=lambda rates: rates, second=lambda rates: rates,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    pairs = [(a, b) for a in first(rates) for b in second(rates)]
+    each = number(steps, budget, len(pairs))
+    return max(pairs, key=lambda pair: score(train(pair, each)))
+
+
+def choose_until_refused(train, rates, steps, budget):
+    """Try all pairs in full until `train` refuses."""
+    best = 0, (0, 0)
+    try:
+        for a in rates:
+            for b in rates:
+                best = max(best, (train((a, b), steps)["dev"], (a, b)))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def choose_anyway(pick):
+    """Return the answer that tries all pairs and takes one that no score has a part in."""
+
+    def answer(train, rates, steps, budget):
+        choose(train, rates, steps, budget)
+        return pick(rates)
+
+    return answer
+
+
 RIGHT = {
     "dropout_forward": [
         forward_loop,
@@ -328,6 +395,7 @@ RIGHT = {
     "dropout_backward": [backward_loop, backward_where, backward_torch, backward_tensorflow],
     "expected_scale": [scale_power, scale_ratio, scale_torch],
     "spot_the_mode_bug": [loop_torch, loop_keras, loop_numpy],
+    "choose_dropout": [choose_by_halving, choose_in_one_place, choose_of_some, choose_simplest],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -383,5 +451,38 @@ WRONG = {
         ("one draw per row", by_hand(draw=lambda rng, n, h, rate: every_entry(rng, n, 1, rate))),
         ("fixed count", by_hand(draw=same_number)),
         ("no rescaling", by_hand(draw=lambda rng, n, h, rate: rng.random((n, h)) >= rate)),
+    ],
+    "choose_dropout": [
+        ("no decision", lambda train, rates, steps, budget: (0.2, 0.5)),
+        ("no decision", lambda train, rates, steps, budget: (rates[1], rates[2])),
+        (
+            "no decision",
+            vary(
+                choose,
+                first=lambda rates: rates[:1],
+                second=lambda rates: rates[1:2],
+                number=lambda steps, budget, pairs: steps,
+            ),
+        ),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget // pairs + 1)),
+        ("over budget", choose_until_refused),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"] + scores["dev"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("dev ignored", choose_anyway(lambda rates: (rates[1], rates[2]))),
+        ("dev ignored", choose_anyway(lambda rates: rates[[3, 2]])),
+        ("short runs", vary(choose, number=lambda steps, budget, pairs: 3)),
+        ("one place only", vary(choose, first=lambda rates: rates[:1])),
+        ("one place only", vary(choose, second=lambda rates: rates[:1])),
+        ("rates swapped", lambda *task: choose(*task)[::-1]),
+        ("error", lambda *task: choose(*task)[0]),
+        ("error", lambda *task: [100 * rate for rate in choose(*task)]),
+        ("error", lambda train, rates, steps, budget: train(0.2, steps)),
+        ("error", lambda train, rates, steps, budget: train((0.2, 0.5), steps)),
+        ("error", lambda train, rates, steps, budget: train((0.2, 0.4), 0.5)),
     ],
 }

@@ -72,7 +72,7 @@ def test_runs_are_counted_and_the_longest_of_a_setting_is_kept():
 )
 def test_strange_steps_are_refused_and_cost_nothing(steps):
     tried = trials()
-    with pytest.raises((ValueError, AnswerError)):
+    with pytest.raises((ValueError, OverflowError, AnswerError)):
         tried.train("a", steps)
     assert (tried.spent, tried.runs) == (0, {})
 
