@@ -127,7 +127,10 @@ def stored(folder: Path) -> tuple[tuple[int, str], dict[str, Result]]:
     """
     try:
         whole = json.loads(Path(folder, "report.json").read_text(encoding="utf-8"))
-        return (whole["seed"], whole["isolation"]), dict(whole["submissions"])
+        seed, isolation = int(whole["seed"]), whole["isolation"]
+        if not isinstance(isolation, str):
+            raise TypeError("the isolation is no text")
+        return (seed, isolation), {**whole["submissions"]}
     except OSError as error:
         raise ReportError(f"{folder} holds no report.json: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
