@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -186,6 +186,22 @@ def paired(
     if not by_seed[method].index.equals(by_seed[baseline].index):
         raise ValueError(f"{method!r} and {baseline!r} ran on different seeds: nothing to pair")
     return mean_interval((by_seed[method] - by_seed[baseline]).to_numpy(), replicates)
+
+
+def holm(intervals: Iterable[Interval]) -> int:
+    """Return how many differences from 0 stand when all questions of a page count (Holm, 1979).
+
+    intervals: of Student's t at 95 %, those that include 0 and those without a verdict too. The
+    chance of even one false difference among those that stand is at most 5 %.
+    """
+    from scipy import stats
+
+    p_values = []
+    for interval in intervals:
+        error = (interval.high - interval.low) / 2 / stats.t.ppf(0.975, interval.n - 1)
+        p_values.append(2 * stats.t.sf(abs(interval.mean) / error, interval.n - 1))
+    bounds = 0.05 / np.arange(len(p_values), 0, -1)
+    return int(np.cumprod(np.sort(p_values) < bounds).sum())
 
 
 def enough(text: str, interval: Interval) -> None:

@@ -842,8 +842,7 @@ class _Task:
         return {name: training.accuracy(weights, *self.rows[name]) for name in rows}
 
     def hidden(self, names):
-        """Return the mean accuracy on the hidden rows from three starts that no answer has seen."""
-        return np.mean([self.scores(names, STEPS, ["hidden"], s)["hidden"] for s in (1, 2, 3)])
+        return training.on_hidden(self.scores, names, STEPS)
 
 
 def _in_words(names):
@@ -903,10 +902,9 @@ def chooses_by_the_dev_images(ask, rng):
     """chooses by dev accuracy, when train, dev and test images disagree"""
     decisions = []
     for _ in range(3):
-        table = _effects(rng, _NAMES)
-        scores = training.made_up(table, STEPS, rng)
-        trials = training.Trials(scores, _some_of(_NAMES), 40 * STEPS)
-        decisions.append((table, trials, trials.decide(ask, list(_NAMES), STEPS)))
+        table, read = _effects(rng, _NAMES), _some_of(_NAMES)
+        decision = training.decide_made_up(ask, list(_NAMES), table, read, STEPS, 40 * STEPS, rng)
+        decisions.append(decision)
     return training.follows_dev(decisions, STEPS)
 
 
@@ -918,7 +916,7 @@ def keeps_within_the_budget(ask, rng):
     """compares choices within the budget, with other transforms and other numbers of steps"""
     for names in (("crop", "erase", "noise", "shift"), ("mirror", "noise", "turn")):
         steps = int(rng.integers(41, 80))
-        scores = training.made_up(_effects(rng, names), steps, rng)
-        trials = training.Trials(scores, _some_of(names), 12 * steps)
-        trials.decide(ask, list(names), steps)
+        table, read = _effects(rng, names), _some_of(names)
+        decided = training.decide_made_up(ask, list(names), table, read, steps, 12 * steps, rng)
+        trials = decided[1]
     return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

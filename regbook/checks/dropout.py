@@ -602,8 +602,7 @@ class _Device:
         return {name: training.accuracy(weights, *self.rows[name]) for name in names}
 
     def hidden(self, rates):
-        """Return the mean accuracy on the hidden rows from three starts that no answer has seen."""
-        return np.mean([self.scores(rates, STEPS, ["hidden"], s)["hidden"] for s in (1, 2, 3)])
+        return training.on_hidden(self.scores, rates, STEPS)
 
 
 @choose.check(
@@ -658,10 +657,9 @@ def chooses_by_the_dev_rows(ask, rng):
     """chooses by dev accuracy, when train, dev and test rows disagree"""
     decisions = []
     for place in rng.permutation(2):
-        table = _landscape(rng, _RATES, place)
-        scores = training.made_up(table, STEPS, rng)
-        trials = training.Trials(scores, _two_of(_RATES), 40 * STEPS)
-        decisions.append((table, trials, trials.decide(ask, _RATES, STEPS)))
+        table, read = _landscape(rng, _RATES, place), _two_of(_RATES)
+        decision = training.decide_made_up(ask, _RATES, table, read, STEPS, 40 * STEPS, rng)
+        decisions.append(decision)
     swapped = all(
         chosen[::-1] == max(trials.runs, key=lambda pair, table=table: table[pair]["dev"])
         for table, trials, chosen in decisions
@@ -677,7 +675,6 @@ def keeps_to_the_budget(ask, rng):
     """compares pairs within the budget, with other rates and other numbers of steps"""
     for rates in (_RATES, np.array([0, 0.25, 0.5, 0.75])):
         steps = int(rng.integers(41, 80))
-        scores = training.made_up(_landscape(rng, rates, 0), steps, rng)
-        trials = training.Trials(scores, _two_of(rates), 12 * steps)
-        trials.decide(ask, rates, steps)
+        table, read = _landscape(rng, rates, 0), _two_of(rates)
+        _, trials, _ = training.decide_made_up(ask, rates, table, read, steps, 12 * steps, rng)
     return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

@@ -193,6 +193,26 @@ def made_up(
     return scores
 
 
+def decide_made_up(
+    ask: Callable,
+    choices: Any,
+    table: Mapping[Hashable, Mapping[str, float]],
+    read: Callable[[Any], Hashable],
+    steps: int,
+    budget: int,
+    rng: np.random.Generator,
+) -> tuple[Mapping[Hashable, Mapping[str, float]], Trials, Any]:
+    """Let an answer decide among `choices` by the scores of a table: (table, trials, chosen)."""
+    trials = Trials(made_up(table, steps, rng), read, budget)
+    return table, trials, trials.decide(ask, choices, steps)
+
+
+def on_hidden(scores: Callable[..., Mapping[str, float]], setting: Any, steps: int) -> float:
+    """Return the mean accuracy on the hidden rows from three starts that no answer has seen."""
+    starts = (scores(setting, steps, ["hidden"], start)["hidden"] for start in (1, 2, 3))
+    return float(np.mean(list(starts)))
+
+
 def follows_dev(
     decisions: Sequence[tuple[Mapping[Hashable, Mapping[str, float]], Trials, Any]],
     steps: int,

@@ -3,24 +3,18 @@
 import csv
 
 import pytest
-from grading_support import PENALTY, Light, book, hand_in, need_bubblewrap, tables
+from grading_support import PENALTY, book, hand_in, tables
 
-import regbook.grading.sandbox as sandbox_module
 from regbook import cli
 from regbook.grading import batch
+
+pytestmark = pytest.mark.usefixtures("light_grader")
 
 FILES = {
     "corrections.csv": "submission;exercise;points;comment\na.ipynb;l2_gradient_step;1,5;Seen.\n",
     "weights.csv": "\ufeffsubmission,exercise,weight,comment\n,l2_penalty,2,\nb.ipynb,,0,ill\n",
     "late.csv": "submission,days,percent,comment\na.ipynb,2,10,\ngone.ipynb,1,10,\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    need_bubblewrap()
-    monkeypatch.setattr(batch, "Sandbox", Light)
-    monkeypatch.setattr(sandbox_module, "Sandbox", Light)
 
 
 def graded(folder, out, *options):

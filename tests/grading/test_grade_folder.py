@@ -43,13 +43,6 @@ SLOW = "import time\ntime.sleep(0.5)"
 HANG, CRASH = "while True:\n    pass", "import os\nos._exit(0)"
 
 
-@pytest.fixture
-def light(monkeypatch):
-    need_bubblewrap()
-    monkeypatch.setattr(batch, "Sandbox", Light)
-    monkeypatch.setattr(sandbox_module, "Sandbox", Light)
-
-
 LAUNCH = f"""{IMPORT_LIGHT}
 from regbook import cli
 from regbook.grading import batch
@@ -142,7 +135,7 @@ def test_wrong_use_is_explained(tmp_path, monkeypatch, capsys, arguments, senten
     assert not (tmp_path / "out").exists()
 
 
-def test_report_that_cannot_be_written_is_a_sentence(tmp_path, capsys, light):
+def test_report_that_cannot_be_written_is_a_sentence(tmp_path, capsys, light_grader):
     hand_in(tmp_path, a=book(PENALTY))
     assert graded(tmp_path, tmp_path / "a.ipynb/out") == 1
     output = capsys.readouterr()
@@ -155,7 +148,7 @@ def short(monkeypatch):
     monkeypatch.setattr(grade_module, "CALL_SECONDS", 2)
 
 
-def test_folder_becomes_tables_and_pages(tmp_path, capsys, light, short):
+def test_folder_becomes_tables_and_pages(tmp_path, capsys, light_grader, short):
     odd = tmp_path / "in" / os.fsdecode(b"=\xff\x1b.ipynb")
     folder = hand_in(
         tmp_path / "in", all=book(PENALTY, STEP, CONVERT), hang=book(PENALTY, HANG, STEP),
@@ -219,7 +212,7 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light, short):
     assert expected[:5] != expected[5:]
 
 
-def test_resuming_grades_only_what_changed(tmp_path, light, monkeypatch, capsys):
+def test_resuming_grades_only_what_changed(tmp_path, light_grader, monkeypatch, capsys):
     calls = []
 
     def counted(data, *rest, **options):
@@ -262,7 +255,7 @@ def test_resuming_grades_only_what_changed(tmp_path, light, monkeypatch, capsys)
     assert run("grade", folder, "--out", out) == 0
 
 
-def test_interrupt_keeps_what_is_done(tmp_path, light):
+def test_interrupt_keeps_what_is_done(tmp_path, light_grader):
     folder, out = many(tmp_path / "in"), tmp_path / "out"
     whole = tmp_path / "whole"
     assert graded(folder, whole, "--jobs", 2) == 0
@@ -288,7 +281,7 @@ def test_interrupt_keeps_what_is_done(tmp_path, light):
     assert before.items() <= stored(out).items()
 
 
-def test_kill_loses_at_most_what_was_not_stored(tmp_path, light):
+def test_kill_loses_at_most_what_was_not_stored(tmp_path, light_grader):
     folder, out = many(tmp_path / "in"), tmp_path / "out"
     process = launch("grade", folder, "--out", out, "--seed", 5, "--jobs", 2)
     when_first_is_stored(out, process)
@@ -307,7 +300,7 @@ def test_kill_loses_at_most_what_was_not_stored(tmp_path, light):
     assert tables(out) == tables(tmp_path / "whole")
 
 
-def test_shards_merge_to_the_whole(tmp_path, light, capsys):
+def test_shards_merge_to_the_whole(tmp_path, light_grader, capsys):
     folder = hand_in(
         tmp_path / "in",
         broken=b"hello",
@@ -335,7 +328,7 @@ def test_shards_merge_to_the_whole(tmp_path, light, capsys):
     assert "different settings" in capsys.readouterr().err
 
 
-def test_empty_shard_is_a_report_too(tmp_path, light):
+def test_empty_shard_is_a_report_too(tmp_path, light_grader):
     folder = hand_in(tmp_path / "in", a=book(PENALTY))
     status = [graded(folder, tmp_path / f"{k}", "--shard", f"{k}/4") for k in (1, 2, 3, 4)]
     assert status == [0] * 4
@@ -343,7 +336,7 @@ def test_empty_shard_is_a_report_too(tmp_path, light):
     assert run("merge", *(tmp_path / f"{k}" for k in (1, 2, 3, 4)), "--out", tmp_path / "all") == 0
 
 
-def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light, monkeypatch, capsys):
+def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light_grader, monkeypatch, capsys):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
     tried = []
 
@@ -368,14 +361,14 @@ def test_failure_of_the_grader_is_told_and_not_stored(tmp_path, light, monkeypat
     assert column(out, "points") == {"a.ipynb": "4", "b.ipynb": "4"}
 
 
-def test_sandbox_that_cannot_start_is_one_error(tmp_path, light, monkeypatch, capsys):
+def test_sandbox_that_cannot_start_is_one_error(tmp_path, light_grader, monkeypatch, capsys):
     folder = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP))
     monkeypatch.setattr(sandbox_module, "START_SECONDS", 0.001)
     assert graded(folder, tmp_path / "out") == 2
     assert "no answer within 0.001 s" in capsys.readouterr().err
 
 
-def test_file_that_vanishes_after_it_was_looked_up_is_told(tmp_path, light, monkeypatch):
+def test_file_that_vanishes_after_it_was_looked_up_is_told(tmp_path, light_grader, monkeypatch):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(STEP)), tmp_path / "out"
     read = Source.read
 
@@ -390,7 +383,7 @@ def test_file_that_vanishes_after_it_was_looked_up_is_told(tmp_path, light, monk
     assert stored(out) == {}
 
 
-def test_names_that_look_alike_stay_apart(tmp_path, light):
+def test_names_that_look_alike_stay_apart(tmp_path, light_grader):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in (b"\xff.ipynb", rb"\udcff.ipynb", b"a\n.ipynb", rb"a\n.ipynb"):
@@ -400,7 +393,7 @@ def test_names_that_look_alike_stay_apart(tmp_path, light):
     assert len(list((out / "feedback").iterdir())) == 4
 
 
-def test_check_prints_the_report_on_one_notebook(tmp_path, light, short, capsys):
+def test_check_prints_the_report_on_one_notebook(tmp_path, light_grader, short, capsys):
     hand_in(tmp_path, a=book(HALVED, HANG, STEP), broken=b"hello")
     (tmp_path / "secret").write_text("of the teacher")
     assert run("check", tmp_path / "a.ipynb") == 0
@@ -496,7 +489,7 @@ def test_command_of_a_shell_grades_the_solution(tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["a.ipynb", "b.ipynb"]
 
 
-def test_corrections_survive_every_run(tmp_path, light, capsys):
+def test_corrections_survive_every_run(tmp_path, light_grader, capsys):
     folder, out = hand_in(tmp_path / "in", a=book(PENALTY), b=book(PENALTY)), tmp_path / "out"
     assert graded(folder, out) == 0
     corrected = "submission,exercise,points,comment\na.ipynb,l2_gradient_step,2,Seen on paper.\n"

@@ -3,20 +3,14 @@
 import json
 
 import pytest
-from grading_support import PENALTY, STEP, Light, book, hand_in, need_bubblewrap
+from grading_support import PENALTY, STEP, book, hand_in
 
-import regbook.grading.sandbox as sandbox_module
 from regbook import cli
 from regbook.grading import batch
 
+pytestmark = pytest.mark.usefixtures("light_grader")
+
 WRONG = PENALTY.replace("lam *", "lam / 2 *")
-
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    need_bubblewrap()
-    monkeypatch.setattr(batch, "Sandbox", Light)
-    monkeypatch.setattr(sandbox_module, "Sandbox", Light)
 
 
 def graded(folder, out, *options):

@@ -13,6 +13,7 @@ from regbook.claims import (
     claim,
     corrected_interval,
     glue,
+    holm,
     mean_interval,
     median_interval,
     paired,
@@ -308,3 +309,25 @@ def test_glue_hands_floats_to_the_prose_and_prints_them_only_in_jupyter(
 def test_evidence_from_numpy_bounds_can_be_asked():
     assert Interval(*np.array([2.0, 1.0, 3.0]), n=12) > 0
     assert not Interval(*np.array([2.0, 1.0, 3.0]), n=12) < 0
+
+
+def test_holm_counts_what_stands_among_all_questions():
+    """Differences of ten seeds with known p values: 0.001, 0.02, 0.03 and 0.6."""
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, 9)
+    intervals = [
+        Interval(m := stats.t.isf(p / 2, 9), m - half, m + half, 10)
+        for p in (0.02, 0.6, 0.001, 0.03)
+    ]
+    assert holm(intervals) == 1  # 0.001 < 0.05 / 4, and 0.02 is above 0.05 / 3
+    assert holm([intervals[2], intervals[0]]) == 2
+    assert holm([Interval(-i.mean, -i.high, -i.low, 10) for i in intervals]) == 1
+    assert holm([]) == 0
+
+
+def test_holm_keeps_the_chance_of_a_false_difference():
+    """2,000 pages of eight questions without an effect: at most 5 % have any that stands."""
+    worlds = np.random.default_rng(0).normal(size=(2000, 8, 10))
+    false = sum(holm(map(mean_interval, world)) > 0 for world in worlds)
+    assert 0.03 < false / 2000 < 0.065
