@@ -16,7 +16,7 @@ from tqdm import tqdm
 from regbook.grading import adjustments, report
 from regbook.grading.again import named
 from regbook.grading.grade import Delayed, graded
-from regbook.grading.intake import LeftOut, handed_in
+from regbook.grading.intake import LeftOut, handed_in, part
 from regbook.grading.isolation import LEVELS, level_for
 from regbook.grading.results import Result
 from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
@@ -155,8 +155,8 @@ def grade_folder(
     Raises UsageError, SandboxError and AdjustmentError before anything is graded.
     """
     folder, out = Path(folder), Path(out)
-    sources = handed_in(folder, out, shard)
-    present = handed_in(folder, out) if shard else sources
+    present = handed_in(folder, out)
+    sources = part(present, shard)
     level = ("fork" if trust else "bubblewrap") if dask else level_for(trust)
     again = named(only, sources, out, seed, LEVELS[level]) if only else None
     store = Store(out, seed, level)

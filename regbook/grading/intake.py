@@ -10,7 +10,7 @@ import os
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -84,11 +84,11 @@ class Source:
         return bundle(self.content(), files)
 
 
-def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> dict[str, Source]:
+def handed_in(folder: Path, out: Path) -> dict[str, Source]:
     """Return the files below a folder by name, which consists of printable characters.
 
-    out: the folder of the report, which is left out. shard: (k, n) takes the k-th of n parts.
-    An attempt before the one that counts is refused. Raises UsageError when there is no notebook.
+    out: the folder of the report, which is left out. An attempt before the one that counts is
+    refused. Raises UsageError when there is no notebook.
     """
     if not folder.is_dir():
         kind = (
@@ -104,21 +104,25 @@ def handed_in(folder: Path, out: Path, shard: tuple[int, int] | None = None) -> 
     if not any(source.is_notebook for source in found):
         raise UsageError(f"No .ipynb file was found below {folder}.")
     named = {_printable(source.name): source for source in found}
-    # Before the shard is taken: all attempts of a learner are judged together.
     for name, counts in earlier_attempts(named).items():
         said = LeftOut(f"an earlier attempt: {counts} counts")
         named[name] = replace(named[name], refused=said)
-    return {name: source for name, source in named.items() if _in_shard(name, shard)}
+    return named
+
+
+def part(sources: Mapping[str, Source], shard: tuple[int, int] | None) -> dict[str, Source]:
+    """Return the k-th of n parts of what was handed in, for a shard (k, n); all without one."""
+    return {
+        name: source
+        for name, source in sources.items()
+        if shard is None or zlib.crc32(name.encode()) % shard[1] == shard[0] - 1
+    }
 
 
 def _printable(name):
     name = name.replace("\\", "\\\\")  # no two become the same
     name = name.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def _in_shard(name, shard):
-    return shard is None or zlib.crc32(name.encode()) % shard[1] == shard[0] - 1
 
 
 def alone(path: Path) -> Source:

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from regbook.exercise import load_chapters
-from regbook.grading.intake import LeftOut, handed_in
+from regbook.grading.intake import LeftOut, handed_in, part
 from regbook.grading.learners import Learner, learner
 
 DROPOUT, ALPHA = "10_dropout", "11_alpha_dropout"
@@ -43,7 +43,7 @@ def zipped(**members):
 
 def earlier(folder, shard=None):
     """Return which notebook counts, by the attempts that do not."""
-    found = handed_in(folder, folder / "report", shard)
+    found = part(handed_in(folder, folder / "report"), shard)
     said = {name: str(s.refused) for name, s in found.items() if isinstance(s.refused, LeftOut)}
     return {
         name: text.removeprefix("an earlier attempt: ").removesuffix(" counts")
