@@ -36,21 +36,13 @@ SECTIONS = (
 # The chapters that still have their lesson and no laboratory. The list only shrinks.
 FIRST_EDITION = (
     "01_data_splits",
-    "02_cross_validation",
-    "03_bias_variance",
     "04_input_normalization",
     "05_initialization",
     "06_gradient_checking",
-    "07_l2_weight_decay",
     "08_l1_sparsity",
-    "09_max_norm",
     "11_alpha_dropout",
-    "12_mc_dropout",
     "13_early_stopping",
     "14_learning_rate_schedules",
-    "16_label_smoothing",
-    "17_disturb_labels",
-    "18_batch_norm",
 )
 
 

@@ -81,7 +81,7 @@ class Comparison:
 
 
 def tuned(
-    measure: Measure,
+    measure: Measure | Mapping[str, Measure],
     arms: Mapping[str, Mapping[str, Sequence[Any]]],
     *,
     usual: Mapping[str, Setting] | None = None,
@@ -97,7 +97,8 @@ def tuned(
     measure: `measure(settings, seeds)`, a dict of arrays (settings, seeds) with the metrics
         `choose` and "test" (at the epoch that dev rows choose, see `trained`) and
         "last" (after the last epoch) when `usual` is given. It is called with all settings of an
-        arm and the tuning seeds, then with the winner and the fresh seeds, 0 to `seeds` - 1.
+        arm and the tuning seeds, then with the winner and the fresh seeds, 0 to `seeds` - 1. Where
+        the arms are trained differently, a dict with the `measure` of each arm.
     arms: grids by arm, such as {"none": {"rate": [...]}, "dropout": {"rate": [...], "strength":
         [...]}}; all of one size, 12 points or more, with 4 rates and 3 values of any other
         parameter at least. The baseline spends its budget on more rates or another parameter.
@@ -110,9 +111,12 @@ def tuned(
     """
     grids = {arm: {k: list(v) for k, v in grid.items()} for arm, grid in arms.items()}
     _fair(grids, usual, tuning_seeds, seeds, better, edges or {})
-    trials, chosen = _choose(measure, grids, range(seeds, seeds + tuning_seeds), choose, better)
+    measures = dict(measure) if isinstance(measure, Mapping) else dict.fromkeys(grids, measure)
+    if measures.keys() != grids.keys():
+        raise ValueError(f"measure needs the arms {', '.join(grids)}, got {', '.join(measures)}")
+    trials, chosen = _choose(measures, grids, range(seeds, seeds + tuning_seeds), choose, better)
     reasons = _accepted(grids, chosen, edges or {})
-    found = _fresh(measure, chosen, usual, list(range(seeds)))
+    found = _fresh(measures, chosen, usual, list(range(seeds)))
     return Comparison(found, chosen, trials, reasons, replicates)
 
 
@@ -205,7 +209,7 @@ def _fair(grids, usual, tuning_seeds, seeds, better, edges):
             raise ValueError(f"edges: {arm}, {name}={value} is not in the grid or has no reason")
 
 
-def _choose(measure, grids, seeds, choose, better):
+def _choose(measures, grids, seeds, choose, better):
     """Return the table of all trials and the best setting of every arm."""
     import pandas as pd
 
@@ -213,7 +217,7 @@ def _choose(measure, grids, seeds, choose, better):
     for arm, grid in grids.items():
         values = itertools.product(*grid.values())
         settings = [dict(zip(grid, value, strict=True)) for value in values]
-        means = _measured(measure, settings, list(seeds), [choose])[choose].mean(axis=1)
+        means = _measured(measures[arm], settings, list(seeds), [choose])[choose].mean(axis=1)
         usable = np.isfinite(means)
         if not usable.any():
             raise ValueError(f"{arm}: {choose} is finite for no setting: does every rate diverge?")
@@ -247,13 +251,13 @@ def _accepted(grids, chosen, edges):
     return {edge: edges[edge] for edge in found}
 
 
-def _fresh(measure, chosen, usual, seeds):
+def _fresh(measures, chosen, usual, seeds):
     """Return the frame of the winners, and of the usual settings, on fresh seeds."""
     needed = ["test"] if usual is None else ["test", "last"]
     rows = {}
     for arm, setting in chosen.items():
         settings = {arm: setting, **({} if usual is None else {f"{arm}, as usual": usual[arm]})}
-        found = _measured(measure, list(settings.values()), seeds, needed)
+        found = _measured(measures[arm], list(settings.values()), seeds, needed)
         for i, name in enumerate(settings):
             rows[name] = {metric: values[i] for metric, values in found.items()}
     return sweep(dict, rows)
@@ -274,8 +278,8 @@ def _measured(measure, settings, seeds, needed):
 
 
 def _words(numbers_by_name):
-    """Return {"rate": 0.1} as "rate: 0.1"."""
+    """Return {"rate": 0.123456} as "rate: 0.1235"."""
     return ", ".join(
-        f"{name}: {value:g}" if isinstance(value, numbers.Real) else f"{name}: {value}"
+        f"{name}: {value:.4g}" if isinstance(value, numbers.Real) else f"{name}: {value}"
         for name, value in numbers_by_name.items()
     )

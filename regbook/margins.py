@@ -26,6 +26,23 @@ MARGINS = {
     "accuracy": Margin(1, "points"),
     "nll": Margin(0.02, "nats", "lower"),
     "ece": Margin(1, "points", "lower"),
+    "coverage": Margin(3, "points"),  # worlds in which an interval holds the truth
+    "distance": Margin(0.5, "points", "lower"),  # of an estimated score from the true one
+    "progression": Margin(1, "points", "lower"),  # RMSE of the diabetes data, about 54 at best
+    "rmse/17_disturb_labels": Margin(
+        0.02,
+        "SDs",
+        "lower",
+        "of the target; a network errs by about 0.75 SD here, and 0.02 is 3 % of it",
+    ),
+    "rejection/12_mc_dropout": Margin(
+        0.5, "points", reason="a perfect order of the images could gain about 2 of these points"
+    ),
+    "auroc/12_mc_dropout": Margin(
+        1,
+        "points",
+        reason="the AUROC in percent: guessing has 50, the scores compared have 60 to 90",
+    ),
 }
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from regbook.exercise import Chapter, compare, outputs, vary
+from regbook.arrays import softmax
+from regbook.exercise import Chapter, compare, judge, outputs, training, vary
 
 chapter = Chapter("18_batch_norm")
 
@@ -388,29 +389,17 @@ convert_momentum = chapter.exercise(
 
 @convert_momentum.check(
     hint="Write both update rules down, with m for Keras and p for PyTorch, and compare what multiplies the new value.",
-    more="In Keras the old value has the weight m, in PyTorch the new value has the weight p, and in both the two weights sum to 1.",
+    more="In Keras the old value has the weight m, in PyTorch the new value has the weight p, and in both the two weights sum to 1. So converting twice leads back, for a whole array too.",
 )
 def gives_the_same_weights(ask, rng):
     """gives old and new value the same weights as in Keras"""
-    return ask((rng.integers(750, 950) + 0.5) / 1000)  # a result of more than three digits
-
-
-@convert_momentum.check(
-    hint="Keras's default 0.99 averages over about 100 batches. PyTorch's default, 0.1, does not.",
-    more="A hundredth of the new value comes in with each batch.",
-)
-def converts_the_default(ask, rng):
-    """converts Keras's default 0.99"""
-    return ask(0.99)
-
-
-@convert_momentum.check(
-    hint="The two numbers are the two weights of one average, so the rule is its own inverse.",
-    more="Converting twice must lead back, for a whole array too: 0.75 becomes 0.25, and 0.25 becomes 0.75.",
-)
-def is_its_own_inverse(ask, rng):
-    """leads back to the start when an array is converted twice"""
-    return ask(*outputs(ask(rng.uniform(0.55, 0.95, size=3)), 3))
+    momenta = rng.uniform(0.55, 0.95, size=3)
+    return {
+        "a number": ask((rng.integers(750, 950) + 0.5) / 1000),  # more than three digits
+        "Keras's default 0.99": ask(0.99),
+        "an array": ask(momenta),
+        "converted twice": ask(ask(momenta)),
+    }
 
 
 # --- fix_the_eval_bug ------------------------------------------------------------------------
@@ -552,3 +541,183 @@ def rows_are_independent(ask, rng):
 def still_trains(ask, rng):
     """normalizes with the batch in training, and updates like Keras"""
     return _results(ask, *_case(rng), EPS, True)
+
+
+# --- choose_normalization --------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_normalization",
+    hints={
+        **training.HINTS,
+        "one kind only": "You try one kind of normalization only. Which one helps depends on the batches and on the data: try them all.",
+        "one momentum only": "You try batch norm with one momentum only. In a short run a slow average of the statistics has not arrived where the network is: try the others.",
+    },
+)
+
+STEPS = 200  # of the final run
+_CHOICES = {"kind": ["none", "batch", "layer"], "momentum": [0.8, 0.9, 0.99]}
+
+
+def _one_of(choices):
+    """Return what reads a pair (kind, momentum) of these choices, as `Trials` needs it."""
+    kinds, momenta = choices["kind"], np.array(choices["momentum"])
+
+    def read(value):
+        pair = value.tolist() if isinstance(value, np.ndarray) else value
+        try:
+            kind, momentum = pair
+            near = int(abs(momenta - float(momentum)).argmin())
+        except (TypeError, ValueError):
+            kind = ""
+        if str(kind) not in kinds or abs(momenta[near] - float(momentum)) > 1e-6:
+            raise ValueError(f"take a pair of a kind, {kinds}, and a momentum, {momenta.tolist()}")
+        return str(kind), float(momenta[near])
+
+    return read
+
+
+def _standardized(z, axis):
+    s = np.sqrt(z.var(axis=axis, keepdims=True) + 1e-3)
+    return (z - z.mean(axis=axis, keepdims=True)) / s, s
+
+
+class _Device:
+    """A network that is trained on a few rows a step: inputs, normalized hidden units, ReLU, classes."""
+
+    def __init__(self, rng, rows):
+        draw, self.batch = (self._dim, 2) if rows == "2 rows" else (self._bright, 16)
+        self._directions = rng.normal(size=(4, 20))
+        self.seed = int(rng.integers(2**32))
+        numbers = {"train": 600, "dev": 800, "test": 300, "hidden": 3000}
+        self.rows = {name: draw(number, rng) for name, number in numbers.items()}
+
+    def _dim(self, number, rng):
+        """Draw rows whose direction tells the class, each as bright as chance will have it."""
+        y = rng.permutation(np.arange(number) % 4)
+        x = self._directions[y] + 0.6 * rng.normal(size=(number, 20))
+        return x * np.exp(2 * rng.normal(size=(number, 1))), y
+
+    def _bright(self, number, rng):
+        """Draw rows of one direction, far from zero, whose brightness tells the class."""
+        y = rng.permutation(np.arange(number) % 4)
+        x = (1 + 0.1 * y[:, None]) * (10 + self._directions[0])
+        return x + 0.3 * rng.normal(size=x.shape), y
+
+    def scores(self, setting, steps, names=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy in evaluation on the rows of each name."""
+        kind, momentum = setting
+        x, y = self.rows["train"]
+        rng = np.random.default_rng([self.seed, start])
+        w1, w2 = (rng.normal(size=size) * np.sqrt(2 / size[0]) for size in ((20, 32), (32, 4)))
+        weights = [w1, np.zeros(32), w2, np.zeros(4)]
+        velocity, running = [np.zeros_like(w) for w in weights], [np.zeros(32), np.ones(32)]
+        order, targets = rng.integers(len(x), size=(steps, self.batch)), np.eye(4)
+        for take in order:
+            z = x[take] @ weights[0]
+            if kind == "batch":
+                new = z.mean(axis=0), z.var(axis=0)
+                running = [
+                    momentum * r + (1 - momentum) * n for r, n in zip(running, new, strict=True)
+                ]
+            gradients = _slopes(weights, x[take], z, targets[y[take]], kind)
+            for w, v, gradient in zip(weights, velocity, gradients, strict=True):
+                v *= training.MOMENTUM
+                v -= training.RATE * gradient
+                w += v
+        return {name: self._accuracy(weights, running, kind, *self.rows[name]) for name in names}
+
+    @staticmethod
+    def _accuracy(weights, running, kind, x, y):
+        w1, b1, w2, b2 = weights
+        z = x @ w1
+        if kind == "batch":
+            z = (z - running[0]) / np.sqrt(running[1] + 1e-3)
+        elif kind == "layer":
+            z, _ = _standardized(z, 1)
+        return float(((np.maximum(z + b1, 0) @ w2 + b2).argmax(axis=1) == y).mean())
+
+    def hidden(self, setting):
+        return training.on_hidden(self.scores, setting, STEPS)
+
+
+def _slopes(weights, x, z, targets, kind):
+    """Return the gradients of the four arrays; z = x @ w1."""
+    _, b1, w2, b2 = weights
+    axis, s = {"none": None, "batch": 0, "layer": 1}[kind], 1
+    if axis is not None:
+        z, s = _standardized(z, axis)
+    hidden = np.maximum(z + b1, 0)
+    d = (softmax(hidden @ w2 + b2) - targets) / len(x)
+    dz = d @ w2.T * (hidden > 0)
+    db1 = dz.sum(axis=0)
+    if axis is not None:
+        along = z * (dz * z).mean(axis=axis, keepdims=True)
+        dz = (dz - dz.mean(axis=axis, keepdims=True) - along) / s
+    return x.T @ dz, db1, hidden.T @ d, d.sum(axis=0)
+
+
+@choose.check(
+    points=3,
+    hint="With two rows a step, and with 16, the normalization that you choose does badly on hidden rows, where the network predicts in evaluation mode. Try every kind, batch norm with every momentum, and choose by dev.",
+    more="Nine pairs and a budget of five full runs: give all pairs an equal share, or train all of them briefly and the best ones longer. For the kinds none and layer the momentum means nothing.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """chooses what does well on hidden rows, whether a step sees two rows or 16"""
+    shown = []
+    for rows, good in (("2 rows", ("layer", 0.9)), ("16 rows", ("batch", 0.9))):
+        device = _Device(rng, rows)
+        trials = training.Trials(device.scores, _one_of(_CHOICES), 5 * STEPS)
+        chosen = trials.decide(ask, _CHOICES, STEPS)
+        needed, found = device.hidden(good) - 0.12, device.hidden(chosen)
+        kinds = {kind for kind, _ in trials.runs}
+        mistakes = {
+            "one kind only": len(kinds) == 1,
+            "one momentum only": len({m for kind, m in trials.runs if kind == "batch"}) < 2,
+            "short runs": trials.longest < training.SHORT * STEPS,
+        }
+        shown.append((f"{rows}: at least {needed:.3f}", f"{found:.3f} with {chosen}"))
+        if found < needed:
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _scores_of(rng, choices):
+    """Make up scores of all pairs: one is best on dev, one on test, one on train, one has no gap."""
+    pairs = [(kind, momentum) for kind in choices["kind"] for momentum in choices["momentum"]]
+    best_dev, best_test, best_train, no_gap, *_ = order = rng.permutation(len(pairs))
+    table = {}
+    for i, pair in enumerate(pairs):
+        rank = int(np.flatnonzero(order == i)[0])
+        dev = 0.85 if i == best_dev else 0.65 - 0.03 * rank
+        test = 0.95 if i == best_test else 0.4 - 0.01 * rank
+        train = {best_dev: 0.95, best_train: 0.99, no_gap: dev}.get(i, dev + 0.2)
+        table[pair] = {"train": train, "dev": dev, "test": test}
+    return table
+
+
+@choose.check(
+    points=3,
+    hint="Of the pairs that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train((kind, momentum), steps)["dev"] of every pair, and return the pair of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    decisions = []
+    for _ in range(3):
+        table, read = _scores_of(rng, _CHOICES), _one_of(_CHOICES)
+        decision = training.decide_made_up(ask, _CHOICES, table, read, STEPS, 40 * STEPS, rng)
+        decisions.append(decision)
+    return training.follows_dev(decisions, STEPS)
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // (number of pairs) steps for each pair are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares pairs within the budget, with other choices and other numbers of steps"""
+    for choices in (_CHOICES, {"kind": ["none", "group", "batch", "rms"], "momentum": [0.75, 0.9]}):
+        steps = int(rng.integers(41, 80))
+        table, read = _scores_of(rng, choices), _one_of(choices)
+        _, trials, _ = training.decide_made_up(ask, choices, table, read, steps, 8 * steps, rng)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

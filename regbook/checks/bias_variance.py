@@ -1,10 +1,10 @@
-"""Checks of chapter 03: Bayes error, the decomposition, the recipe and learning curves."""
+"""Checks of chapter 03: Bayes error, the decomposition, diagnosis, learning curves, a budget."""
 
 import itertools
 
 import numpy as np
 
-from regbook.exercise import Chapter, Failed, brief, judge, outputs, vary
+from regbook.exercise import Chapter, Failed, brief, judge, outputs, training, vary
 
 chapter = Chapter("03_bias_variance")
 
@@ -43,7 +43,7 @@ bayes_error = chapter.exercise(
 
 
 @bayes_error.check(
-    points=2,
+    points=0.5,
     hint="At each input the best answer is the most probable class; weight its chance of being wrong by the probability of the input.",
     more="At an input with the probabilities 0.2, 0.7, 0.1 the best answer errs with the chance 0.3. An input that comes twice as often counts twice as much.",
 )
@@ -54,6 +54,7 @@ def is_the_error_of_the_best_answer(ask, rng):
 
 
 @bayes_error.check(
+    points=0.25,
     hint="If each input has one certain class, the best classifier never errs.",
     more="A row such as [0, 1, 0] contributes nothing to the error.",
 )
@@ -63,6 +64,7 @@ def is_zero_without_overlap(ask, rng):
 
 
 @bayes_error.check(
+    points=0.25,
     hint="If x says nothing about the class, the best answer is one class out of K: 1 - 1/K.",
     more="For K equally probable classes every row has the maximum 1/K.",
 )
@@ -118,7 +120,7 @@ decomposition = chapter.exercise(
 
 
 @decomposition.check(
-    points=3,
+    points=1,
     hint="First average the predictions over the training sets, down each column. Everything else compares with that average.",
     more="The average over the sets has the shape (points,). Its squared distance to the targets gives bias2; that of the predictions to it gives the variance.",
 )
@@ -132,6 +134,7 @@ def splits_the_error(ask, rng):
 
 
 @decomposition.check(
+    points=0.5,
     keeps_input=True,
     hint="bias2 + variance must be the mean of (predictions - targets)**2, to the last digit.",
     more="The cross term vanishes only for the plain variance, around the average of the same sets.",
@@ -143,6 +146,7 @@ def adds_up_to_the_error(ask, rng):
 
 
 @decomposition.check(
+    points=0.5,
     hint="If all models predict the same, nothing varies: the whole error is bias.",
     more="With equal rows the average is each row, so the variance is 0.",
 )
@@ -154,121 +158,237 @@ def finds_no_variance_in_equal_models(ask, rng):
 
 # --- next_step -------------------------------------------------------------------------------
 
-QUESTION, STOP = "question the Bayes error", "stop"
+QUESTION, STOP, REPEAT = "question the Bayes error", "stop", "repeat more"
 BIAS, VARIANCE = "reduce bias", "reduce variance"
 
 
-def _recipe(impossible, bias, variance, *, small=0.02, attack_bias=None):
-    """Go through the four rules; attack_bias decides in place of the larger gap."""
-    if impossible:
-        return QUESTION
-    if bias < small and variance < small:
-        return STOP
-    if attack_bias is None:
-        attack_bias = bias > variance
-    return BIAS if attack_bias else VARIANCE
+def _interval(values, *, errors=2.0, ddof=1, root=np.sqrt):
+    """Return the mean plus and minus two standard errors, as (low, high)."""
+    half = errors * values.std(ddof=ddof) / root(len(values))
+    return values.mean() - half, values.mean() + half
 
+
+def _apart(bias, variance, interval):
+    """Compare two intervals instead of asking for that of the difference."""
+    (low, high), (lower, higher) = interval(bias), interval(variance)
+    return low - higher, high - lower
+
+
+def _as_if_independent(bias, variance, interval):
+    (low, high), (lower, higher) = interval(bias), interval(variance)
+    mean, half = bias.mean() - variance.mean(), np.hypot(high - low, higher - lower) / 2
+    return mean - half, mean + half
+
+
+def _diagnosis(
+    train_errs, dev_errs, bayes_err,
+    *, interval=_interval, bias=lambda t, d, b: t - b, variance=lambda t, d, b: d - t,
+    beaten=lambda t, d: d, small=0.02, both=all, surely=lambda low, high: high,
+    between=lambda bias, variance, interval: interval(bias - variance), tie=REPEAT,
+):  # fmt: skip
+    """Diagnose from repeats; the options are for the mistakes."""
+    errors = train_errs, dev_errs, bayes_err
+    gaps = bias(*errors), variance(*errors)
+    if interval(beaten(train_errs, dev_errs) - bayes_err)[1] < 0:
+        return QUESTION
+    if both(surely(*interval(gap)) < small for gap in gaps):
+        return STOP
+    low, high = between(*gaps, interval)
+    return BIAS if low > 0 else VARIANCE if high < 0 else tie
+
+
+def _swapped(train, dev, bayes):
+    found = _diagnosis(train, dev, bayes)
+    return {BIAS: VARIANCE, VARIANCE: BIAS}.get(found, found)
+
+
+def _larger_mean(train, dev, bayes):
+    found = _diagnosis(train, dev, bayes)
+    return _diagnosis(train, dev, bayes, interval=MEANS) if found == REPEAT else found
+
+
+MEANS = vary(_interval, errors=0.0)
 
 next_step = chapter.exercise(
     "next_step",
-    lambda t, d, b: _recipe(d < b, t - b, d - t),
+    _diagnosis,
     mistakes={
-        "floor of zero": lambda t, d, b: _recipe(d < b, t, d - t),
-        "variance from Bayes": lambda t, d, b: _recipe(d < b, t - b, d - b),
-        "no tolerance": lambda t, d, b: _recipe(d < b, t - b, d - t, small=-1),
-        "floor believed": lambda t, d, b: _recipe(False, t - b, d - t),
-        "floor itself": lambda t, d, b: _recipe(d <= b, t - b, d - t),
-        "border": lambda t, d, b: _recipe(d < b, t - b, d - t, small=np.nextafter(0.02, 1)),
-        "tie": lambda t, d, b: _recipe(d < b, t - b, d - t, attack_bias=t - b >= d - t),
-        "rounded": lambda t, d, b: _recipe(d < b, np.round(t - b, 2), np.round(d - t, 2)),
-        "ratio": lambda t, d, b: _recipe(d < b, t - b, d - t, attack_bias=t / b > d / t),
-        "bias first": lambda t, d, b: _recipe(d < b, t - b, d - t, attack_bias=t - b >= 0.02),
-        "variance first": lambda t, d, b: _recipe(d < b, t - b, d - t, attack_bias=d - t < 0.02),
-        "swapped": lambda t, d, b: _recipe(d < b, t - b, d - t, attack_bias=t - b <= d - t),
-        "train beats Bayes": lambda t, d, b: _recipe(min(t, d) < b, t - b, d - t),
+        "means only": vary(_diagnosis, interval=MEANS),
+        "always decided": [
+            _larger_mean,
+            vary(_diagnosis, tie=VARIANCE),
+            vary(_diagnosis, tie=BIAS),
+        ],
+        "spread of the repeats": vary(_diagnosis, interval=vary(_interval, root=lambda n: 1)),
+        "one standard error": vary(_diagnosis, interval=vary(_interval, errors=1.0)),
+        "more than two": vary(_diagnosis, interval=vary(_interval, errors=3.0)),
+        "divided by n": vary(_diagnosis, interval=vary(_interval, ddof=0)),
+        "root forgotten": vary(_diagnosis, interval=vary(_interval, root=lambda n: n)),
+        "not paired": [
+            vary(_diagnosis, between=_apart),
+            vary(_diagnosis, between=_as_if_independent),
+        ],
+        "floor of zero": vary(_diagnosis, bias=lambda t, d, b: t),
+        "variance from Bayes": vary(_diagnosis, variance=lambda t, d, b: d - b),
+        "no tolerance": vary(_diagnosis, small=-1.0),
+        "stops by the means": vary(_diagnosis, surely=lambda low, high: (low + high) / 2),
+        "stops by one gap": vary(_diagnosis, both=any),
+        "floor believed": vary(_diagnosis, beaten=lambda t, d: np.full_like(d, 2.0)),
+        "floor beaten by the mean": lambda t, d, b: (
+            QUESTION if d.mean() < b else _diagnosis(t, d, b)
+        ),
+        "train beats Bayes": vary(_diagnosis, beaten=np.minimum),
+        "swapped": _swapped,
     },
     hints={
-        "text": "Return one of the four texts of the exercise, letter by letter.",
+        "text": "Return one of the five texts of the exercise, letter by letter.",
         "floor of zero": "You took the whole training error for avoidable bias. Subtract the Bayes error: below it nothing can be won.",
         "variance from Bayes": "You measured the variance from the Bayes error. It is the gap between dev and train.",
-        "no tolerance": 'Gaps below 0.02 are small: if both are, the answer is "stop".',
-        "floor believed": "No model can beat the Bayes error. Where the dev error does, the estimate is wrong: ask that first.",
-        "floor itself": "A dev error that equals the Bayes error does not beat it: compare with <, not with <=.",
-        "border": "A gap of exactly 0.02 is not smaller than 0.02: compare with <, not with <=.",
-        "tie": "Two equal gaps: the avoidable bias is not the larger one, so the last rule applies.",
-        "rounded": "You rounded the gaps to whole per cents. Compare them as they are: 0.0195 is below 0.02, and 0.084 is above 0.081.",
-        "ratio": "You compare ratios of the errors. A gap is a difference.",
-        "bias first": "You treat the bias first whenever it is not small. Here the larger gap comes first.",
-        "variance first": "You treat the variance first whenever it is not small. Here the larger gap comes first.",
-        "swapped": "You treat the smaller gap, or swap the words. Train minus Bayes is bias, dev minus train is variance; the larger gap comes first.",
-        "train beats Bayes": "A training error below the Bayes error is no contradiction: the model knows these rows by heart. Only the dev error must not beat the floor.",
+        "floor believed": "No model beats the Bayes error. Where the dev errors surely do, the estimate of the Bayes error is too high: ask that first.",
+        "train beats Bayes": "A training error below the Bayes error is no contradiction, because the model knows these rows by heart. Only the dev error must not beat the floor.",
+        "floor beaten by the mean": "A mean dev error below the Bayes error may be chance. Question the Bayes error only where the interval of dev minus Bayes lies below 0.",
+        "swapped": "You swap the two words. Train minus Bayes is the bias, dev minus train the variance; the larger gap comes first.",
+        "means only": "You compare means alone. Another set of repeats could turn them round: take two standard errors on both sides.",
+        "always decided": "You name a gap although the interval of their difference includes 0. Then the repeats do not tell which is larger.",
+        "spread of the repeats": "You took the standard deviation of the repeats. Their mean varies less: divide by the root of their number.",
+        "one standard error": "You took one standard error on each side. Take two.",
+        "more than two": "Your interval is wider than two standard errors on each side, so it asks for more repeats than it has to.",
+        "divided by n": "Your standard deviation divides by n. With few repeats that is too small: divide by n - 1 (ddof=1).",
+        "root forgotten": "You divided the standard deviation by n. The standard error divides it by the root of n.",
+        "not paired": "You treat the two gaps as if they were measured apart. Both come from the same repeats and share their luck: take the difference of the gaps in each repeat, and then one interval.",
+        "no tolerance": 'If both gaps are surely below 0.02, the answer is "stop".',
+        "stops by the means": "You stop because the means of the gaps are below 0.02. Their intervals must be.",
+        "stops by one gap": "You stop although only one gap is small. Both must be.",
     },
 )
+
+
+def _repeats(rng, n, bias, variance, floor, spread=(0.01, 0.01), shared=0.0):
+    """Return errors of n repeats whose gaps have these means, and these standard errors exactly.
+
+    spread: the standard errors of train and of dev minus train. shared: how much of the luck of a
+    repeat its two gaps have in common, -1 to 1.
+    """
+    drawn = np.linalg.qr(np.column_stack([np.ones(n), rng.normal(size=(n, 2))]))[0][:, 1:]
+    one, other = drawn.T * np.sqrt(n * (n - 1))  # mean 0, standard error 1, and no correlation
+    train = floor + bias + spread[0] * one
+    gap = variance + spread[1] * (shared * one + np.sqrt(1 - shared**2) * other)
+    return train, train + gap, floor
 
 
 def _diagnoses(ask, cases):
     """Return the diagnosis of each case (train, dev, bayes), by the case in words."""
-    found = {"train {:.4f}, dev {:.4f}, Bayes {:.4f}".format(*case): ask(*case) for case in cases}
-    for text in found.values():
-        if isinstance(text, str) and text not in (QUESTION, STOP, BIAS, VARIANCE):
-            raise Failed("one of the four texts", brief(text), "text")
+    found = {}
+    for train, dev, bayes in cases:
+        shown = f"train {train.mean():.3f}, dev {dev.mean():.3f}, Bayes {bayes:.3f} ({len(dev)} repeats)"
+        text = found[shown] = ask(train, dev, bayes)
+        if isinstance(text, str) and text not in (QUESTION, STOP, REPEAT, BIAS, VARIANCE):
+            raise Failed("one of the five texts", brief(text), "text")
     return found
 
 
-def _under_floors(rng, gaps):
-    """Return (train, dev, bayes) for pairs (avoidable bias, variance), at random floors."""
-    floors = rng.uniform(0.15, 0.3, len(gaps))
-    return [(floor + b, floor + b + v, floor) for floor, (b, v) in zip(floors, gaps, strict=True)]
+@next_step.check(
+    points=2,
+    hint="In each repeat compute both gaps, train - bayes and dev - train, and the difference of the two. Its interval decides.",
+    more="The interval is the mean of the differences plus and minus two standard errors. If it lies above 0, the bias is surely the larger gap; if below, the variance is.",
+)
+def attacks_the_gap_that_is_surely_larger(ask, rng):
+    """names the larger gap where the repeats tell which one is larger"""
+    floor, large, small = rng.uniform(0.1, 0.2), rng.uniform(0.1, 0.12), rng.uniform(0.03, 0.05)
+    return _diagnoses(
+        ask,
+        [
+            _repeats(rng, 5, large, small, floor),
+            _repeats(rng, 6, small, large, floor + 0.05),
+            _repeats(rng, 8, -small, large, 0.2 + floor),
+            _repeats(rng, 7, large, -0.03, floor),
+            # The gaps vary more than they differ, but they vary together.
+            _repeats(rng, 6, large, large - 0.03, floor, (0.03, 0.03), shared=0.95),
+            _repeats(rng, 9, small, small + 0.035, floor + 0.01, (0.03, 0.03), shared=0.95),
+        ],
+    )
 
 
 @next_step.check(
     points=2,
-    hint="Compute both gaps, train - bayes and dev - train, and compare them.",
-    more="For road signs the gaps are 0.07 and 0.01, with the bigger network 0.005 and 0.075.",
+    hint="Where the interval of the difference includes 0, the repeats do not tell: the answer is to repeat more.",
+    more="The standard error is the standard deviation of the values (with n - 1) divided by the root of their number. More repeats make it smaller.",
+    keeps_input=True,
 )
-def attacks_the_larger_gap(ask, rng):
-    """names the larger gap when a gap is large"""
-    small, large = rng.uniform(0.03, 0.05), rng.uniform(0.08, 0.12)
-    # Two gaps that differ by 0.003 are equal as whole per cents; the last pair is equal, as the
-    # numbers have few binary digits.
-    gaps = [
-        (large, 0.005), (0.005, large), (-0.1, small), (large, -0.03), (0.084, 0.081), (0.081, 0.084),
-    ]  # fmt: skip
-    return _diagnoses(ask, [*_under_floors(rng, gaps), (0.25, 0.375, 0.125)])
+def repeats_where_chance_could_decide(ask, rng):
+    """asks for more repeats, and decides once there are enough"""
+    floor, gap, each = rng.uniform(0.15, 0.2), rng.uniform(0.06, 0.08), 0.01
+    apart = np.hypot(each, each)  # the standard error of the difference of the gaps
+    cases = [
+        _repeats(rng, n, gap + sign * ratio * apart, gap, floor + 0.01 * i, (each, each))
+        for i, (n, ratio, sign) in enumerate(
+            [
+                (4, 1.9, 1),
+                (5, 2.1, 1),
+                (4, 1.9, -1),
+                (5, 2.1, -1),
+                (25, 1.6, 1),
+                (25, 2.1, -1),
+                (16, 0.7, 1),
+            ]
+        )
+    ]
+    # Gaps that vary against each other: their difference varies most.
+    cases.append(_repeats(rng, 6, gap + 0.035, gap, floor, (0.01, 0.01), shared=-0.95))
+    tie = np.full(3, 0.25), np.full(3, 0.375), 0.125  # two equal gaps, without any spread
+    return _diagnoses(ask, [*cases, tie])
 
 
 @next_step.check(
-    hint="Stop where both gaps are smaller than 0.02, and only there: 0.0195 is smaller, 0.0205 is not.",
-    more="Both must be small: with one gap of 0.01 and one of 0.03 there is work to do.",
+    hint="Stop where the intervals of both gaps lie below 0.02, and only there.",
+    more="Both must be surely small: with gaps of 0.01 and 0.03 there is work to do, and with 0.01 and 0.015, each with a standard error of 0.01, nobody knows.",
 )
-def stops_when_both_gaps_are_small(ask, rng):
-    """stops when both gaps are below 0.02, and not before"""
-    gaps = [(0.0195, 0.0195), (0.016, 0.013), (0.0205, 0.016), (0.013, 0.0205), (-0.005, 0.007)]
-    borders = [(0.02, 0.02, 0.0), (0.0, 0.02, 0.0)]  # differences from 0 and of equals are exact
-    return _diagnoses(ask, [*_under_floors(rng, gaps), *borders])
+def stops_when_both_gaps_are_surely_small(ask, rng):
+    """stops when both gaps are surely below 0.02, and not before"""
+    gaps = [(0.01, 0.012, 0.003), (-0.005, 0.007, 0.005), (0.015, 0.014, 0.002)]  # stop
+    gaps += [(0.015, 0.014, 0.004), (0.016, 0.005, 0.003), (0.005, 0.035, 0.002)]  # do not
+    gaps += [(0.04, 0.006, 0.003)]
+    cases = [
+        _repeats(rng, 5, bias, variance, rng.uniform(0.1, 0.2), (error, error))
+        for bias, variance, error in gaps
+    ]
+    borders = [(np.zeros(4), np.full(4, gap), 0.0) for gap in (0.02, 0.0199)]  # without any spread
+    return _diagnoses(ask, [*cases, *borders])
 
 
 @next_step.check(
-    points=2,
-    hint="Before looking at the gaps, ask whether the dev error lies below the Bayes error.",
-    more="It is the first rule: nothing can be below the floor. The train error can, by learning its rows by heart.",
+    hint="Before you look at the gaps, ask whether the dev error surely lies below the Bayes error.",
+    more="It is the first question: nothing beats the floor, so the estimate of it is wrong. The training error may, by learning its rows by heart, and a mean below it may be chance.",
 )
 def questions_an_impossible_floor(ask, rng):
-    """questions the Bayes error when, and only when, the dev error beats it"""
-    far = rng.uniform(0.05, 0.08)
-    gaps = [(-far, 0.01), (-far, 0.04), (-0.03, 0.029), (-far, far + 0.001), (0.01, 0.05)]
-    return _diagnoses(ask, [*_under_floors(rng, gaps), (0.125, 0.25, 0.25)])
+    """questions the Bayes error when, and only when, the dev errors surely beat it"""
+    far, floor = rng.uniform(0.05, 0.08), rng.uniform(0.2, 0.3)
+    spread = 0.01, 0.01
+    cases = [
+        _repeats(rng, n, bias, variance, floor + 0.01 * i, spread)
+        for i, (n, bias, variance) in enumerate(
+            [
+                (5, -far, 0.01),
+                (6, -far, 0.03),
+                (7, -far, far - 0.01),
+                (8, -far, far + 0.04),
+                (9, 0.01, 0.06),
+            ]
+        )
+    ]
+    equal = np.full(4, 0.125), np.full(4, 0.25), 0.25
+    return _diagnoses(ask, [*cases, equal])
 
 
 @next_step.check(
-    hint="Go through the four rules in their order; the first that applies gives the answer.",
-    more="The same errors mean different things under different floors.",
+    hint="The same errors mean different things under different floors.",
+    more="Subtract the Bayes error from the training error of every repeat; the spread stays as it is.",
 )
-def diagnoses_the_same_errors_under_two_floors(ask, rng):
+def diagnoses_the_same_errors_under_several_floors(ask, rng):
     """changes the diagnosis when only the Bayes error changes"""
-    train = rng.uniform(0.2, 0.3)
-    biases = (0.15, 0.025, 0.001, -0.025, -0.05)
-    return _diagnoses(ask, [(train, train + 0.03, train - bias) for bias in biases])
+    train, dev, _ = _repeats(rng, 6, 0.0, 0.04, rng.uniform(0.2, 0.3), (0.004, 0.004))
+    biases = 0.15, 0.04, 0.001, -0.025, -0.06
+    return _diagnoses(ask, [(train, dev, train.mean() - bias) for bias in biases])
 
 
 # --- learning_curve --------------------------------------------------------------------------
@@ -548,3 +668,170 @@ def takes_the_steps(ask, rng):
 def fits_the_data_without_penalty(ask, rng):
     """follows plain gradient descent when lam is 0"""
     return ask(*_network(rng, 2), 0.0, 0.125, 3)
+
+
+# --- spend_budget ----------------------------------------------------------------------------
+
+spend = chapter.exercise(
+    "spend_budget",
+    hints={
+        **training.HINTS,
+        "too dear": "You ask for a plan that the compute does not pay: rows * units must be at most `compute`.",
+        "rows alone": "You compare numbers of rows for one number of units. Where the network is too rigid for its task, no number of rows helps.",
+        "units alone": "You compare numbers of units for one number of rows. Where the labels are noisy, more units only learn the noise.",
+    },
+)
+
+STEPS = 300  # of the final run
+_ROWS, _UNITS, _COMPUTE = np.array([32, 64, 128, 256, 512]), np.array([2, 4, 8, 16, 32]), 1024
+
+
+def _plan_of(rows, units, compute):
+    """Return what reads a plan (rows, units) that is on offer, as `Trials` needs it."""
+
+    def read(value):
+        (plan,) = outputs(value, 2)
+        for number, offered, name in zip(plan, (rows, units), ("rows", "units"), strict=True):
+            if not (abs(offered - number) < 1e-6).any():
+                raise ValueError(f"{name} are one of {offered.tolist()}, not {number:g}")
+        if plan.prod() > compute:
+            raise ValueError(f"{plan[0]:g} rows times {plan[1]:g} units are more than {compute}")
+        return tuple(int(number) for number in plan.round())
+
+    return read
+
+
+def _affordable(rows, units, compute):
+    return [(int(m), int(n)) for m in rows for n in units if m * n <= compute]
+
+
+def _draws_flips(rng):
+    """Return what draws rows of 2 classes in 5 dimensions: a plane parts them, a quarter is flipped."""
+    centre = rng.normal(size=5)
+    centre *= 2.0 / np.linalg.norm(centre)
+
+    def rows(number):
+        y = rng.permutation(np.arange(number) % 2)
+        x = rng.normal(size=(number, 5)) + centre * (2 * y - 1)[:, None]
+        return x, np.where(rng.random(number) < 0.25, 1 - y, y)
+
+    return rows
+
+
+def _draws_signs(rng):
+    """Return what draws rows of 4 classes, which no plane parts: are the signs of two pairs equal?"""
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+
+    def rows(number):
+        signs = rng.choice([-1.0, 1.0], size=(number, 4))
+        y = (signs[:, 0] == signs[:, 1]) + 2 * (signs[:, 2] == signs[:, 3])
+        return (signs + 0.35 * rng.normal(size=(number, 4))) @ turn, y
+
+    return rows
+
+
+class _Project:
+    """A task on which networks of several sizes are trained on several numbers of rows."""
+
+    def __init__(self, rng, draws):
+        draw = draws(rng)
+        self.seed = int(rng.integers(2**32))
+        sizes = {"train": _ROWS.max(), "dev": 3000, "test": 300, "hidden": 3000}
+        self.rows = {name: draw(number) for name, number in sizes.items()}
+
+    def scores(self, plan, steps, names=("train", "dev", "test"), start=0):
+        """Train by a plan from a start; return the accuracy on the rows of each name."""
+        rng = np.random.default_rng([self.seed, start])
+        number, units = plan
+        x, y = (part[:number] for part in self.rows["train"])
+        weights = training.train_network(x, y, steps, rng, hidden=units)
+        given = {**self.rows, "train": (x, y)}
+        return {name: training.accuracy(weights, *given[name]) for name in names}
+
+    def hidden(self, plan):
+        return training.on_hidden(self.scores, plan, STEPS)
+
+
+# Of each project: what draws it, plans that spend on the right side, and on the wrong one.
+_PROJECTS = {
+    "noisy labels": (_draws_flips, [(512, 2), (256, 4)], [(128, 8), (64, 16), (32, 32)]),
+    "a task that no plane parts": (_draws_signs, [(64, 16), (128, 8)], [(256, 4), (512, 2)]),
+}
+
+
+@spend.check(
+    points=3,
+    hint="Where labels are noisy, or where a small network is too rigid, your plan does little better on hidden rows than one that spends on the wrong side. Try plans of many rows with few units, and of few rows with many units, and choose by dev.",
+    more="List the plans that the compute pays and give all of them an equal share of the budget, or train all of them briefly and the best ones longer. A plan that leaves compute unspent is rarely the best one.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """spends where it helps on hidden rows, whether the labels are noisy or small networks too rigid"""
+    shown = []
+    for name, (draws, good, poor) in _PROJECTS.items():
+        project = _Project(rng, draws)
+        trials = training.Trials(project.scores, _plan_of(_ROWS, _UNITS, _COMPUTE), 12 * STEPS)
+        chosen = trials.decide(ask, _ROWS, _UNITS, _COMPUTE, STEPS)
+        high, low = (np.mean([project.hidden(plan) for plan in plans]) for plans in (good, poor))
+        needed, found = low + 0.4 * (high - low), project.hidden(chosen)
+        shown.append((f"{name}: at least {needed:.3f}", f"{found:.3f} by {chosen}"))
+        rows, units = (len({plan[i] for plan in trials.runs}) for i in (0, 1))
+        if found < needed or min(rows, units) == 1:
+            mistakes = {
+                "rows alone": units == 1,
+                "units alone": rows == 1,
+                "short runs": trials.longest < training.SHORT * STEPS,
+            }
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _made_up_plans(rng, plans):
+    """Make up scores of all plans: dev is best at one of them, test at another one far away.
+
+    Train is best where there are most units, and the gap smallest where there are few. Compute
+    that a plan leaves unspent costs dev and test accuracy.
+    """
+    at = np.log2(np.array(plans))
+    dearest = np.flatnonzero(np.isclose(at.sum(axis=1), at.sum(axis=1).max()))
+    here, there = at[rng.permutation(dearest[[1, -2]])]
+    return {
+        plan: {
+            "train": 0.6 + 0.095 * (place[1] - 1),
+            "dev": 0.7 - 0.04 * abs(place - here).sum() - 0.03 * (here - place).sum(),
+            "test": 0.7 - 0.04 * abs(place - there).sum() - 0.03 * (there - place).sum(),
+        }
+        for plan, place in zip(plans, at, strict=True)
+    }
+
+
+def _decide_made_up(ask, rng, rows, units, compute, steps, budget):
+    plans = _affordable(rows, units, compute)
+    table, read = _made_up_plans(rng, plans), _plan_of(rows, units, compute)
+    trials = training.Trials(training.made_up(table, steps, rng), read, budget)
+    return table, trials, trials.decide(ask, rows, units, compute, steps)
+
+
+@spend.check(
+    points=3,
+    hint="Of the plans that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train(plan, steps)["dev"] of every plan, and return the plan of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    decisions = [
+        _decide_made_up(ask, rng, _ROWS, _UNITS, _COMPUTE, STEPS, 20 * STEPS) for _ in range(3)
+    ]
+    return training.follows_dev(decisions, STEPS)
+
+
+@spend.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // len(plans) steps for each plan are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares plans within the budget, with other rows, units and numbers of steps"""
+    for rows, units in ((_ROWS, _UNITS), (np.array([40, 80, 160]), np.array([3, 6, 12]))):
+        steps = int(rng.integers(41, 80))
+        compute = int(rows[-1] * units[0])
+        _, trials, _ = _decide_made_up(ask, rng, rows, units, compute, steps, 10 * steps)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

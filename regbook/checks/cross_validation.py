@@ -627,3 +627,136 @@ def is_the_same_in_any_order_of_turns(ask, rng):
     if np.ptp(there) < 1e-3 * np.ptp(y):
         raise Failed("predictions that differ from row to row", brief(there))
     return {"difference, in shares of the range of y": (back - there) / np.ptp(y)}
+
+
+# --- repaired_score --------------------------------------------------------------------------
+
+repaired_score = chapter.exercise(
+    "repaired_score",
+    hints={
+        "in per cent": "Return the share of rows that are right, a number from 0 to 1, and not a percentage.",
+        "seen rows": "The labels are coin tosses, and nothing leaks but the rows that are scored: your models were trained on them. Train on the other rows alone.",
+        "filled by class": "The gaps tell the class: each was filled with a mean of the rows that have the same label, so the label of a test row stands in its inputs. A new row comes without a label: fill by the mean of all training rows of the turn.",
+        "columns chosen on all rows": "The columns were chosen with the labels of the test rows. Choose them anew in every turn, by its training rows.",
+        "patients in two folds": "Rows of one patient are alike and have one label. As long as some of them train while others are tested, the model recognizes the patient. Keep all rows of a patient in one fold.",
+        "best of several reported": "Of several scores of coin tosses the best is above one half. The score that chose the number of columns cannot be reported as well: choose it within the training rows of each turn, or fix it before you look.",
+        "nothing is found": "Your score stays near one half where the classes differ. Look for what the repair took away besides the leaks: the scaling, the best columns, the right labels.",
+        "another score each time": "The same seed gives another score at the second call. Make a generator from the seed, and take every random number from it.",
+    },
+)
+
+
+def _patients(rng, patients, visits, columns, missing=0.0, own=0.0, effect=0.0):
+    """Draw X, y and the patient of each row. own: how much a patient's rows are alike.
+
+    effect: the distance of the classes, in three columns.
+    """
+    patient = np.repeat(np.arange(patients), visits)
+    y, telling = rng.permutation(np.arange(patients) % 2)[patient], rng.permutation(columns)[:3]
+    X = own * rng.normal(size=(patients, columns))[patient] + rng.normal(size=(len(y), columns))
+    X[:, telling] += effect * (y[:, None] - 0.5)
+    X = X * np.geomspace(0.1, 10, columns) + rng.permutation(columns)
+    X[rng.random(X.shape) < missing] = np.nan
+    order = rng.permutation(len(y))
+    return X[order], y[order], rng.permutation(900)[patient[order]]
+
+
+def _mean_score(ask, tables, counts):
+    """Ask for the score of each table; return the mean."""
+    scores = [outputs(ask(*t, np.array(counts), i), ())[0] for i, t in enumerate(tables)]
+    if max(scores) > 1:
+        raise Failed("accuracies from 0 to 1", brief(max(scores)), "in per cent")
+    return float(np.mean(scores))
+
+
+def _finds_nothing(ask, rng, counts, mistake, bound, tables=16, **kind):
+    """Judge the score of tables without anything to find, in which one thing can leak."""
+    # Of the rows that train, the nearer mean tells far more than a half by heart.
+    bare = _mean_score(ask, [_patients(rng, 24, 1, 12) for _ in range(10)], [12])
+    if bare > 0.65:
+        raise Failed("about 0.5 for coin tosses", f"{bare:.2f}", "seen rows")
+    found = _mean_score(ask, [_patients(rng, **kind) for _ in range(tables)], counts)
+    told = found >= bound
+    return judge(0.3 < found < bound, "about 0.5 for coin tosses", f"{found:.2f}", {mistake: told})
+
+
+@repaired_score.check(
+    hint="Labels that are coin tosses can be told by nobody, so an honest score of many such tables is one half on average.",
+    more="Take the means of the training rows of a turn, of both classes together, and fill the gaps of its training and test rows with them.",
+)
+def gaps_tell_nothing(ask, rng):
+    """scores about one half when labels are coin tosses and many values are missing"""
+    kind = {"patients": 40, "visits": 1, "columns": 6, "missing": 0.5}
+    return _finds_nothing(ask, rng, [6], "filled by class", 0.61, **kind)
+
+
+@repaired_score.check(
+    hint="Labels that are coin tosses can be told by nobody, so an honest score of many such tables is one half on average.",
+    more="The ranking of the columns belongs inside the loop over the folds, after the training rows of the turn are known.",
+)
+def noise_columns_tell_nothing(ask, rng):
+    """scores about one half when labels are coin tosses and there are many columns"""
+    kind = {"patients": 40, "visits": 1, "columns": 300}
+    return _finds_nothing(ask, rng, [10], "columns chosen on all rows", 0.68, **kind)
+
+
+@repaired_score.check(
+    hint="Labels that are coin tosses can be told by nobody, so an honest score of many such tables is one half on average.",
+    more="Deal the patients into folds, and not the rows: the test rows of a turn are all rows of its patients.",
+)
+def patients_stay_together(ask, rng):
+    """scores about one half when each patient has a label by coin toss and several rows"""
+    kind = {"tables": 20, "patients": 16, "visits": 6, "columns": 10, "own": 3.0}
+    return _finds_nothing(ask, rng, [10], "patients in two folds", 0.65, **kind)
+
+
+@repaired_score.check(
+    hint="Labels that are coin tosses can be told by nobody, so an honest score of many such tables is one half on average.",
+    more="Within each turn, a second loop over the patients who train can choose the number of columns; the patients who are tested take no part. Or take one number for all, without a look at its score.",
+)
+def trying_many_tells_nothing(ask, rng):
+    """scores about one half when labels are coin tosses and many numbers of columns are tried"""
+    kind = {"tables": 100, "patients": 16, "visits": 1, "columns": 144}
+    counts = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144]
+    return _finds_nothing(ask, rng, counts, "best of several reported", 0.565, **kind)
+
+
+def _right(X, y, X_new, y_new, count):
+    """Return the accuracy on new rows of the notebook's classifier, trained once on all rows."""
+    means, scale = np.nanmean(X, axis=0), np.nanstd(X, axis=0)
+    X, X_new = (np.where(np.isnan(part), means, part) / scale for part in (X, X_new))
+    centres = np.stack([X[y == label].mean(axis=0) for label in (0, 1)])
+    columns = np.argsort(-np.ptp(centres, axis=0))[:count]
+    far = ((X_new[:, None, columns] - centres[:, columns]) ** 2).sum(axis=2)
+    return (far.argmin(axis=1) == y_new).mean()
+
+
+@repaired_score.check(
+    points=2,
+    hint="The score must be about the accuracy of the same classifier, trained on the whole table, on patients whom the table does not have.",
+    more="Scale the columns, and keep those whose class means lie furthest apart, as the notebook does: by the training rows of each turn.",
+)
+def tells_the_accuracy_on_new_patients(ask, rng):
+    """scores about what the classifier reaches on new patients, when there is something to find"""
+    tables, truth, counts = [], [], [4, 6, 9]
+    for _ in range(12):
+        X, y, patient = _patients(rng, 240, 2, 20, missing=0.15, own=0.5, effect=2.2)
+        here = np.isin(patient, np.unique(patient)[:40])
+        tables.append((X[here], y[here], patient[here]))
+        truth += [_right(X[here], y[here], X[~here], y[~here], count) for count in counts]
+    found, right = _mean_score(ask, tables, counts), float(np.mean(truth))
+    mistakes = {"nothing is found": found < min(0.6, right - 0.08)}
+    return judge(abs(found - right) < 0.08, f"{right:.2f} within 0.08", f"{found:.2f}", mistakes)
+
+
+@repaired_score.check(
+    hint="Take every random number from a generator that is made from the seed.",
+    more="np.random.default_rng(seed) is such a generator. A repair that needs no random numbers is fine as well.",
+)
+def repeats_its_score(ask, rng):
+    """gives the same score for the same table and seed"""
+    table = _patients(rng, 24, 2, 12, missing=0.1)
+    scores = {float(outputs(ask(*table, np.array([3, 6]), 5), ())[0]) for _ in range(4)}
+    return judge(
+        len(scores) == 1, "one score", brief(tuple(scores)), {"another score each time": True}
+    )

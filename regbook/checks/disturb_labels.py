@@ -1,13 +1,28 @@
 """Checks of chapter 17, DisturbLabel and DisturbValue: none depends on one random stream.
 
 Shares are compared with bounds of six standard errors or more, so a right answer fails less than
-once in a million runs, whatever it draws with.
+once in a million runs, whatever it draws with. Rates are in percent everywhere.
 """
+
+import functools
+import itertools
+from typing import ClassVar
 
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import Chapter, Failed, follows_seed, fresh_generator, judge, outputs, vary
+from regbook.exercise import (
+    AnswerError,
+    Chapter,
+    Failed,
+    brief,
+    follows_seed,
+    fresh_generator,
+    judge,
+    outputs,
+    plain,
+    vary,
+)
 
 chapter = Chapter("17_disturb_labels")
 
@@ -242,24 +257,14 @@ expected_label_distribution = chapter.exercise(
 
 
 @expected_label_distribution.check(
-    points=2,
     hint="A label stays with chance 1 - alpha/100, and alpha/100 is spread over all K classes.",
-    more="np.eye(K) holds the lines without noise. With alpha = 20 and K = 4 it gets the weight 0.8, and 0.05 is added to every entry.",
+    more="np.eye(K) holds the lines without noise. With alpha = 20 and K = 4 it gets the weight 0.8, and 0.05 is added to every entry. The formula covers 0 % and 100 % too.",
 )
 def is_the_smoothed_target(ask, rng):
-    """holds (1 - a) onehot + a / K in the line of each class, with a = alpha / 100"""
+    """holds (1 - a) onehot + a / K in the line of each class, with a = alpha / 100, from 0 to 100 %"""
     k, other = int(rng.integers(3, 8)), (10 * rng.integers(3, 7) + 0.5) / 1000
-    return ask(100 * k * other, k)  # `other` has more than three digits, alpha is no whole number
-
-
-@expected_label_distribution.check(
-    hint="At 100 % every label is drawn evenly; at 0 % none is.",
-    more="The formula covers both ends: at 100 % nothing of the identity is left, at 0 % nothing is added to it.",
-)
-def has_the_right_ends(ask, rng):
-    """is the identity at 0 % and even at 100 %"""
-    k = int(rng.integers(2, 9))
-    return {"0 %": ask(0.0, k), "100 %": ask(100.0, k)}
+    # `other` has more than three digits, and alpha is no whole number.
+    return {"within": ask(100 * k * other, k), "0 %": ask(0.0, k - 1), "100 %": ask(100.0, k + 2)}
 
 
 # --- expected_step -------------------------------------------------------------------------------
@@ -319,46 +324,41 @@ def _problem(rng):
 
 
 @expected_step.check(
-    points=3,
-    hint="The expected loss is the cross-entropy with the targets (1 - a) onehot + a / K.",
+    hint="The expected loss is the cross-entropy with the targets (1 - a) onehot + a / K, and nothing is drawn.",
     more="The cross-entropy of PyTorch, and CategoricalCrossentropy of Keras, take label_smoothing: a fraction, and not percents. Then take one step of plain SGD.",
-)
-def steps_on_the_expected_loss(ask, rng):
-    """takes the step of label smoothing at the rate alpha / 100"""
-    return ask(*_problem(rng), rng.integers(20, 50) + 0.5, rng.uniform(2, 3))
-
-
-@expected_step.check(
-    points=2,
-    hint="The step is an average over all draws, so nothing may be drawn.",
-    more="Two calls with the same arguments must give the same weights.",
     keeps_input=True,
 )
-def draws_nothing(ask, rng):
-    """is the mean of the steps over all labels that could be drawn"""
+def steps_on_the_expected_loss(ask, rng):
+    """takes the step of label smoothing at the rate alpha / 100, without a draw"""
     kernel, bias, x, y = _problem(rng)
     calls = [ask(kernel, bias, x, y, 90.0, 1.0) for _ in range(2)]
     first, second = (outputs(step, kernel.shape, bias.shape) for step in calls)
     if not all(np.allclose(p, q, atol=1e-6) for p, q in zip(first, second, strict=True)):
         raise Failed("the same weights in two calls", "different weights", "labels are drawn")
-    return ask(kernel, bias, x[:1], y[:1], rng.integers(20, 50) + 0.5, 1.0)
+    (one, alone), alpha = (x[:1], y[:1]), rng.integers(20, 50) + 0.5
+    return {
+        "a mini-batch": ask(kernel, bias, x, y, alpha, rng.uniform(2, 3)),
+        "one row": ask(kernel, bias, one, alone, alpha, 1.0),
+    }
 
 
 # --- disturb_values ------------------------------------------------------------------------------
 
 
-def _disturb_values(y, fraction, scale, rng):
-    return rng.normal(y, scale * (rng.random(y.shape) < fraction))
+def _disturb_values(y, alpha, scale, rng):
+    return rng.normal(y, scale * (rng.random(y.shape) < alpha / 100))
 
 
 disturb_values = chapter.exercise(
     "disturb_values",
     _disturb_values,
     hints={
-        "fraction swapped": "You disturb the rows that should keep their target, and keep the others.",
-        "every row": "You disturb every row. Only a share `fraction` of them gets noise.",
+        "keep and disturb swapped": "You disturb the rows that should keep their target, and keep the others.",
+        "every row": "You disturb every row. Only alpha percent of them get noise.",
         "one coin for the batch": "Either all targets of a mini-batch are disturbed or none. Decide for each row by itself.",
-        "percent": "Almost nothing is disturbed: `fraction` is a share from 0 to 1, not a number of percents.",
+        "percent taken as a fraction": "You disturb every row: alpha is given in percent, so divide it by 100.",
+        "percent of a percent": "Almost nothing is disturbed: you divide alpha by 100 twice.",
+        "whole percents": "Your rate comes in whole percents. alpha can be any number from 0 to 100.",
         "nothing disturbed": "Your targets are those you were given.",
         "own random numbers": "Two calls with equal generators give different targets: your random numbers do not come from rng, so a run cannot be repeated.",
         "same noise each time": "Every generator gives the same targets: you set a seed inside. Noise that never changes is learned by heart.",
@@ -371,43 +371,50 @@ disturb_values = chapter.exercise(
         "scale as mean": "Your noise has the mean `scale` and the standard deviation 1: the first number that rng.normal takes is the mean.",
         "not Gaussian": "Large changes are too rare or too frequent: your noise is not Gaussian. Look at rng.normal.",
         "fixed rows": "It is always the same rows that are disturbed. Draw them anew at each call.",
-        "fixed count": "You disturb the same number of rows in every mini-batch. Each row is decided by itself, so the number varies around the share `fraction`.",
+        "fixed count": "You disturb the same number of rows in every mini-batch. Each row is decided by itself, so the number varies around alpha percent.",
         "fixed noise": "A row gets the same change whenever it is disturbed. Draw the noise from rng at each call.",
     },
 )
 
 
-def _noise(ask, y, fraction, scale, rng):
-    return outputs(ask(y, fraction, scale, fresh_generator(rng)), y.shape)[0] - y
+def _noise(ask, y, alpha, scale, rng):
+    return outputs(ask(y, alpha, scale, fresh_generator(rng)), y.shape)[0] - y
 
 
 def _one_coin(ask, rng):
     """Tell whether some mini-batches are disturbed as a whole, and all others not at all."""
-    calls = [_noise(ask, np.zeros(20), 0.5, 1.0, rng) for _ in range(40)]
+    calls = [_noise(ask, np.zeros(20), 50.0, 1.0, rng) for _ in range(40)]
     return {(noise != 0).mean() for noise in calls} == {0.0, 1.0}
 
 
 @disturb_values.check(
     points=2,
-    hint="Each row is disturbed with the chance `fraction`; all others keep their target.",
-    more="rng.random(y.shape) holds one number from 0 to 1 for each row, and a quarter of them are below 0.25.",
+    hint="Each row is disturbed with the chance alpha / 100; all others keep their target.",
+    more="rng.random(y.shape) holds one number from 0 to 1 for each row, and a quarter of them are below 25 / 100.",
     keeps_input=True,
 )
-def disturbs_the_fraction(ask, rng):
-    """disturbs about the share `fraction` of the rows and leaves the others as they are"""
-    n, fraction = 10_000, rng.integers(1, 4) / 10 + rng.uniform(0.045, 0.055)  # far from tenths
-    noise = _noise(ask, rng.normal(size=n), fraction, 1.0, rng)
-    got = (np.abs(noise) > 1e-6).mean()  # a float32 answer rounds
+def disturbs_the_share(ask, rng):
+    """disturbs about alpha percent of the rows and leaves the others as they are"""
+    n, share = 10_000, rng.integers(1, 4) / 10 + rng.uniform(0.045, 0.055)  # far from tenths
+
+    def disturbed(n, alpha):
+        noise = _noise(ask, rng.normal(size=n), alpha, 1.0, rng)
+        return (np.abs(noise) > 1e-6).mean()  # a float32 answer rounds
+
+    got, few, most = disturbed(n, 100 * share), disturbed(4 * n, 0.6), disturbed(4 * n, 99.0)
+    good = abs(got - share) < _bound(share, n)
     return judge(
-        abs(got - fraction) < _bound(fraction, n),
-        f"disturbed: {fraction:.3f} within {_bound(fraction, n):.3f}",
-        f"disturbed: {got:.3f}",
+        good and max(abs(few - 0.006), abs(0.99 - most)) < _bound(0.01, 4 * n),
+        f"disturbed: {100 * share:.1f} % within {100 * _bound(share, n):.1f}, at alpha = 0.6 about 0.6 %, at 99 about 99 %",
+        f"disturbed: {100 * got:.1f} %, at alpha = 0.6 {100 * few:.1f} %, at 99 {100 * most:.1f} %",
         {
+            "whole percents": good,
             "one coin for the batch": got in (0, 1) and _one_coin(ask, rng),
+            "percent taken as a fraction": got > 0.999 and few < 0.999,
             "every row": got > 0.999,
-            "fraction swapped": abs(got - (1 - fraction)) < _bound(fraction, n),
+            "keep and disturb swapped": abs(got - (1 - share)) < _bound(share, n),
             "nothing disturbed": got == 0,
-            "percent": got < 0.03 * fraction,
+            "percent of a percent": got < 0.03 * share,
         },
     )
 
@@ -420,7 +427,7 @@ def disturbs_the_fraction(ask, rng):
 def adds_gaussian_noise(ask, rng):
     """adds Gaussian noise of mean 0 and standard deviation `scale` to those rows"""
     n, scale = 20_000, rng.uniform(2.5, 4)
-    noise = _noise(ask, rng.normal(30, 3, size=n), 1.0, scale, rng) / scale
+    noise = _noise(ask, rng.normal(30, 3, size=n), 100.0, scale, rng) / scale
     mean, spread = noise.mean(), noise.std()
     beyond = (np.abs(noise - mean) > 2.5 * spread).mean()  # 1.24 % of a Gaussian
     gaussian = 0.0077 < beyond < 0.0171
@@ -452,7 +459,7 @@ def draws_anew_from_the_generator(ask, rng):
     y = rng.normal(size=300)
 
     def draw(seed):
-        return outputs(ask(y, 0.5, 1.0, np.random.default_rng(seed)), y.shape)[0]
+        return outputs(ask(y, 50.0, 1.0, np.random.default_rng(seed)), y.shape)[0]
 
     follows = follows_seed(draw, rng, fixed="same noise each time", unseeded="own random numbers")
     if not follows.passed:
@@ -650,3 +657,351 @@ def finds_both(ask, rng):
         "a high rate": ask(*_seldom_right(rng, 22, 24, 5, 5, 4)),
         "another wrong label in one epoch": ask(*_one_change(rng, 3, epoch=15)),
     }
+
+
+# --- fair_verdict --------------------------------------------------------------------------------
+
+_OUTCOMES = ("helps", "harms", "no difference", "cannot tell")
+_T = {8: 2.365, 10: 2.262, 12: 2.201}  # of Student's t, by the number of differences
+_MARGIN = 1.0  # points
+
+
+def _four_ways(low, high, margin):
+    if low > 0 or high < 0:
+        return "helps" if low > 0 else "harms"
+    return "no difference" if -margin < low and high < margin else "cannot tell"
+
+
+def _interval(scores, baseline, *, paired=True, error=lambda sd, n: sd / np.sqrt(n)):
+    """Return the ends of the interval of the mean gain over the baseline."""
+    n, each = len(scores), [scores - baseline] if paired else [scores, baseline]
+    half = _T.get(n, 3.0) * error(np.sqrt(sum(v.var(ddof=1) for v in each)), n)
+    mean = (scores - baseline).mean()
+    return mean - half, mean + half
+
+
+def _fair(
+    train, settings, tuning, fresh, margin, budget, *,
+    tunes=lambda method: True, choose="dev", best=max, epoch="dev", report="test", rows=slice(None),
+    interval=_interval, outcome=_four_ways, order=1,
+):  # fmt: skip
+    """Compare every method with "none" as fairly as the other arguments allow."""
+    scores = {}
+    for method, pairs in settings.items():
+        seen = {p: train(method, p, tuning)[choose].max(axis=1).mean() for p in pairs}
+        found = train(method, best(seen, key=seen.get) if tunes(method) else pairs[0], fresh[rows])
+        at = found[epoch].argmax(axis=1) if epoch else -1
+        scores[method] = found[report][np.arange(len(found[report])), at]
+    return {
+        method: outcome(*interval(*(scores[method], scores["none"])[::order]), margin)
+        for method in list(settings)[1:]
+    }
+
+
+_NOTHING = {"tunes": lambda method: False, "epoch": None}
+
+
+def _no_interval(scores, baseline):
+    return (scores - baseline).mean() * np.ones(2)
+
+
+fair = chapter.exercise(
+    "fair_verdict",
+    _fair,
+    mistakes={
+        "nothing mended": [
+            vary(_fair, **_NOTHING),
+            vary(_fair, **_NOTHING, interval=_no_interval),
+            vary(_fair, tunes=lambda method: False),
+        ],
+        "last epoch": vary(_fair, epoch=None),
+        "baseline not tuned": vary(_fair, tunes=lambda method: method != "none"),
+        "only the baseline tuned": vary(_fair, tunes=lambda method: method == "none"),
+        "chosen on test rows": [
+            vary(_fair, choose="test", epoch="test"),
+            vary(_fair, choose="test"),
+            vary(_fair, epoch="test"),
+        ],
+        "reported on dev rows": vary(_fair, report="dev"),
+        "lowest for highest": vary(_fair, best=min),
+        "not paired": vary(_fair, interval=vary(_interval, paired=False)),
+        "spread for standard error": vary(_fair, interval=vary(_interval, error=lambda sd, n: sd)),
+        "too few splits": vary(_fair, rows=slice(3)),
+        "no interval": vary(_fair, interval=_no_interval),
+        "harm denied": vary(_fair, outcome=lambda low, *_: "helps" if low > 0 else "no difference"),
+        "nothing for cannot tell": vary(
+            _fair, outcome=lambda low, high, margin: _four_ways(low, high, np.inf)
+        ),
+        "cannot tell for nothing": vary(
+            _fair, outcome=lambda low, high, margin: _four_ways(low, high, 0.0)
+        ),
+        "margin for zero": vary(
+            _fair,
+            outcome=lambda low, high, margin: (
+                "helps"
+                if low > margin
+                else "harms"
+                if high < -margin
+                else _four_ways(min(low, 0), max(high, 0), margin)
+            ),
+        ),
+        "baseline minus method": vary(_fair, order=-1),
+    },
+    hints={
+        "over budget": "Your calls of `train` ask for more runs than `budget`: every split of every call is one run. Tune on the tuning splits only, and run only the winners on the fresh ones.",
+        "no decision": "You do not compare: call `train`, and let the scores decide.",
+        "nothing mended": "You take the first setting of every method, as the unfair comparison does. Choose the best of each on the tuning splits, and stop each run at its best dev epoch.",
+        "last epoch": "You compare after the last epoch, where the network without a method has learned the wrong labels. Stop every method at the epoch that is best on the dev rows of its split.",
+        "baseline not tuned": 'You tune the methods and not "none". It deserves the same care: it has as many settings.',
+        "only the baseline tuned": 'You tune "none" and take the first setting of the methods. Tune all alike.',
+        "chosen on test rows": "Test rows take part in a choice of yours. Choose settings and epochs by dev rows alone, and report on test rows.",
+        "reported on dev rows": "You report the scores on dev rows, which have chosen the setting and the epoch already. Report on test rows.",
+        "lowest for highest": "You choose the setting with the lowest dev accuracy. Choose the highest.",
+        "not paired": "Your interval treats the scores of two methods as if they came from other splits. Take the difference split by split: what makes a split easy for one makes it easy for both.",
+        "spread for standard error": "Your interval describes one split. Divide the standard deviation of the differences by the root of their number.",
+        "too few splits": "You measure on few of the fresh splits, or on none. Use all of them: the tuning splits have chosen already, and a few say little.",
+        "no interval": "You go by the sign of the mean difference. Ask what the interval says.",
+        "harm denied": "An interval wholly below 0 says that the method harms, and that is a result too.",
+        "nothing for cannot tell": 'An interval that includes 0 is "no difference" only if it lies within the margin on both sides. Otherwise the data cannot tell.',
+        "cannot tell for nothing": 'An interval around 0 within the margin is a result: "no difference".',
+        "margin for zero": "An interval on one side of 0 helps or harms, however small the effect: the margin is for intervals that include 0.",
+        "baseline minus method": 'Your difference has the wrong sign: take the method minus "none".',
+    },
+)
+
+
+def _decided(ask, scores, settings, tuning, fresh):
+    """Let an answer decide; return its verdicts by method.
+
+    scores: a function of a method, a pair and a split that returns the accuracy after every epoch,
+    by the name of the rows. The runs are counted here, where no answer reaches the count.
+    """
+    budget, spent = (len(fresh) + 2) * sum(map(len, settings.values())), 0
+    measurable = {*tuning.tolist(), *fresh.tolist()}
+    measured = {method: set() for method in settings}
+
+    def train(method, pair, splits, /):
+        nonlocal spent
+        method, numbers, (wanted,) = plain(method), plain(splits), outputs(plain(pair), 2)
+        if not isinstance(method, str) or method not in settings:
+            raise ValueError(f"take one of the methods {', '.join(settings)}")
+        known = np.array(settings[method])
+        found = (abs(known - wanted) <= 1e-6 * known).all(axis=1)
+        if not found.any():
+            raise ValueError(f"{wanted.tolist()} is not among the settings of {method}")
+        if not isinstance(numbers, np.ndarray) or numbers.ndim > 1:
+            raise ValueError("take a list of splits")
+        numbers = np.atleast_1d(numbers)
+        if not {*numbers.tolist()} <= measurable:
+            raise ValueError(f"take splits of `tuning` and `fresh`, not {brief(numbers)}")
+        spent += len(numbers)
+        if spent > budget:
+            raise ValueError(f"these are {spent} runs, and the budget is {budget}")
+        measured[method] |= {*numbers.tolist()}
+        pair = settings[method][found.argmax()]
+        curves = [scores(method, pair, int(number)) for number in numbers]
+        return {rows: np.array([c[rows] for c in curves]) for rows in ("dev", "test")}
+
+    try:
+        verdicts = ask(train, settings, tuning, fresh, _MARGIN, budget)
+    except AnswerError:
+        if spent <= budget:
+            raise
+    if spent > budget:
+        raise Failed(f"at most {budget} runs", f"at least {min(spent, 99 * budget)}", "over budget")
+    methods = list(settings)[1:]
+    if not isinstance(verdicts, dict) or {*verdicts} != {*methods}:
+        raise AnswerError(f"Return a dict with the keys {' and '.join(methods)}.")
+    if not all(isinstance(v, str) and v in _OUTCOMES for v in verdicts.values()):
+        raise AnswerError(f"Each verdict is one of the texts {', '.join(_OUTCOMES)}.")
+    if not spent:
+        raise Failed("methods compared by `train`", "no call of it", "no decision")
+    least = min(len(splits & {*fresh.tolist()}) for splits in measured.values())
+    if 2 * least <= len(fresh):
+        raise Failed(f"{len(fresh)} fresh splits", f"{least} of them", "too few splits")
+    return verdicts
+
+
+def _splits(rng, fresh=10):
+    """Return the numbers of 3 tuning splits and of some fresh ones."""
+    numbers = rng.permutation(900)[: 3 + fresh]
+    return np.sort(numbers[:3]), np.sort(numbers[3:])
+
+
+class _MadeUp:
+    """Accuracies of methods whose gain over "none" is known, split by split.
+
+    effects: of each method, the mean gain and its standard deviation over the fresh splits. number:
+    of the settings of a method. With the first setting of each, every method is far ahead after the
+    last epoch. crossed: that is turned round, and test rows ask for another setting and another
+    epoch than dev rows; the best setting has a narrow peak, and another is lucky on one of the
+    tuning splits.
+    """
+
+    def __init__(self, rng, effects, number, tuning, fresh, crossed):
+        self.crossed, self.gain, self.settings, self.peak = crossed, {}, {}, {}
+        self.level = dict(zip([*tuning, *fresh], rng.normal(60, 5, size=99), strict=False))
+        for method, (mean, spread) in {"none": (0.0, 0.0), **effects}.items():
+            luck = rng.normal(size=len(fresh))
+            luck = (luck - luck.mean()) / luck.std(ddof=1)
+            self.gain[method] = mean, spread, dict(zip(fresh, luck, strict=True))
+            alphas = np.zeros(number) if method == "none" else 10.0 * rng.integers(1, 9, number)
+            rates = rng.permutation(np.geomspace(1e-4, 1e-1, number))
+            self.settings[method] = list(zip(alphas.tolist(), rates.tolist(), strict=True))
+            below = rng.uniform(3, 12, size=number)  # the best setting
+            first = (3, 13) if crossed else (9, 3.5)
+            below[[0, 1, rng.integers(2, number)]] = first[method != "none"], 7, 0
+            for place, pair in enumerate(self.settings[method]):
+                lift = crossed * (place == 1) * (13 if mean < 0 else 11)
+                slope, best = (3, 5) if crossed and not below[place] else (0, rng.integers(4, 8))
+                self.peak[method, pair] = below[place], lift, slope, best
+        self.lucky = max(tuning, key=self.level.get)
+
+    def __call__(self, method, pair, split):
+        (below, lift, slope, best), epochs = self.peak[method, pair], np.arange(12)
+        mean, spread, lucks = self.gain[method]
+        fall = 1.5 if method == "none" else 0.3  # an epoch, behind the best one
+        if self.crossed:
+            fall = 0.9 + 0.6 * np.sign(mean)
+        before, behind = (best - epochs).clip(0), (epochs - best).clip(0)
+        curve = self.level[split] - below - (slope + 3) * before - (slope + fall) * behind
+        luck, early = lucks.get(split, 0), 40 if method == "none" else 50
+        test = curve + mean + spread * luck + lift + early * self.crossed * (epochs == 0)
+        if not self.crossed:
+            return {"dev": test, "test": test}
+        lucky = 11 if lift and split == self.lucky else 0
+        return {"dev": curve + 0.3 * luck - 2 * mean + lucky, "test": test}
+
+
+def _by_made_up(ask, rng, effects, number, fresh=10, crossed=False):
+    splits = _splits(rng, fresh)
+    world = _MadeUp(rng, effects, number, *splits, crossed)
+    return _decided(ask, world, world.settings, *splits)
+
+
+@fair.check(
+    points=3,
+    hint="Tune every method on the tuning splits by dev, stop each run at its best dev epoch, and take the differences on the test rows of the fresh splits.",
+    more="The interval of ten differences is their mean plus and minus 2.26 times their standard deviation (ddof=1) over the root of ten. Both ends decide the verdict.",
+)
+def is_fair(ask, rng):
+    """gives the verdicts of a fair comparison, where the unfair one finds that everything helps"""
+    verdicts = []
+    for effects in ([(3.0, 2.0), (-3.0, 2.0)], [(0.0, 0.4), (0.3, 6.0)]):
+        first, second = rng.permutation(2)
+        named = {"DisturbLabel": effects[first], "label smoothing": effects[second]}
+        verdicts.append(_by_made_up(ask, rng, named, number=12))
+    return tuple(verdicts)
+
+
+@fair.check(
+    points=2,
+    hint="Where dev and test rows disagree, only dev rows may choose, and only test rows report. An effect may be small, and an interval may lie unevenly around 0.",
+    more="The setting: the best mean over the tuning splits of the best dev accuracy of a run. The epoch: argmax of the dev accuracies of each fresh run. The score: the test accuracy at that epoch.",
+)
+def uses_rows_and_margin_rightly(ask, rng):
+    """lets dev rows choose and test rows report, and judges small effects by the whole interval"""
+    effects, verdicts = [(0.5, 0.4), (-0.5, 0.4), (0.6, 1.7), (-0.6, 1.7)], []
+    for fresh in (8, 12):
+        names = rng.permutation(["drawn anew", "smoothed", "drawn once", "mixed"]).tolist()
+        named = dict(zip(names, effects, strict=True))
+        verdicts.append(_by_made_up(ask, rng, named, number=8, fresh=fresh, crossed=True))
+    return tuple(verdicts)
+
+
+class _Trained:
+    """Softmax regressions on rows of which 40 % have a wrong label, trained by SGD.
+
+    All settings of a split are trained side by side, from equal batches, when the first is asked
+    for.
+    """
+
+    rows, inputs, classes, epochs, batch = 60, 80, 4, 16, 20
+    settings: ClassVar = {
+        "none": [(0.0, rate) for rate in np.geomspace(0.3, 0.001, 12).tolist()],
+        "DisturbLabel": list(itertools.product((60.0, 70.0, 80.0), (0.003, 0.01, 0.03, 0.1))),
+        "label smoothing": list(itertools.product((10.0, 30.0, 50.0), (0.003, 0.01, 0.03, 0.1))),
+    }
+
+    def __init__(self, seed):
+        self.seed, self.known = seed, {}
+        self.centres = np.random.default_rng(seed).normal(
+            scale=0.6, size=(self.classes, self.inputs)
+        )
+        self.all = [(method, pair) for method, pairs in self.settings.items() for pair in pairs]
+
+    def drawn(self, number, wrong, rng):
+        y = rng.integers(self.classes, size=number)
+        x = self.centres[y] + rng.normal(scale=2, size=(number, self.inputs))
+        return x, (y + (rng.random(number) < wrong) * rng.integers(1, 4, size=number)) % 4
+
+    def __call__(self, method, pair, split):
+        if split not in self.known:
+            curves = self.trained(np.random.default_rng([self.seed, split]))
+            self.known[split] = {
+                key: {"dev": dev, "test": test}
+                for key, dev, test in zip(self.all, *curves, strict=True)
+            }
+        return self.known[split][method, pair]
+
+    def trained(self, rng):
+        """Return the accuracy on dev and on test rows in percent: shape (settings, epochs)."""
+        x, y = self.drawn(self.rows, 0.4, rng)
+        sets, found = [self.drawn(300, 0.4, rng), self.drawn(800, 0.0, rng)], ([], [])
+        alpha, rate = np.array([pair for _, pair in self.all]).T
+        anew = np.array([method == "DisturbLabel" for method, _ in self.all])
+        w, smooth = np.zeros((len(self.all), self.inputs, 4)), ~anew * alpha / 100
+        for _ in range(self.epochs):
+            for take in rng.permutation(self.rows).reshape(-1, self.batch):
+                replaced = rng.random(self.batch) < (anew * alpha / 100)[:, None]
+                labels = np.where(replaced, rng.integers(4, size=self.batch), y[take])
+                target = np.eye(4)[labels] * (1 - smooth)[:, None, None]
+                error = softmax(x[take] @ w) - target - smooth[:, None, None] / 4
+                w -= rate[:, None, None] * (x[take].T @ error) / self.batch
+            for (rows, classes), scores in zip(sets, found, strict=True):
+                scores.append(100 * ((rows @ w).argmax(axis=-1) == classes).mean(axis=-1))
+        return [np.array(scores).T for scores in found]
+
+
+def _allowed(gain):
+    """Return the verdicts that a gain found on many hidden splits does not contradict."""
+    wrong = {"harms" if gain > 1 else "helps" if gain < -1 else ""}
+    wrong |= {"no difference"} if abs(gain) > 2 else set()
+    return [outcome for outcome in _OUTCOMES if outcome not in wrong]
+
+
+@functools.lru_cache(maxsize=8)
+def _hidden(seed):
+    """Return a trained world, and the gain of each method on 20 splits that no answer sees."""
+    world = _Trained(seed)
+
+    def train(method, pair, splits):
+        curves = [world(method, pair, split) for split in splits]
+        return {rows: np.array([c[rows] for c in curves]) for rows in ("dev", "test")}
+
+    splits = np.arange(1000, 1020)
+    gains = _fair(
+        train, world.settings, splits[:8], splits[8:], _MARGIN, 0,
+        interval=_no_interval, outcome=lambda mean, *_: mean,
+    )  # fmt: skip
+    return world, gains
+
+
+@fair.check(
+    points=2,
+    hint="Another 20 splits contradict a verdict of yours. Is every method tuned, stopped on dev, and compared on the fresh splits?",
+    more='Networks are trained here. The first setting of "none" has a rate that is a hundred times too high: give "none" the same search as the others.',
+)
+def holds_on_hidden_splits(ask, rng):
+    """gives verdicts on trained models that 20 hidden splits do not contradict"""
+    world, gains = _hidden(int(rng.integers(2**32)))
+    splits = _splits(rng)
+    verdicts = _decided(ask, world, world.settings, *splits)
+    return judge(
+        all(verdicts[method] in _allowed(gain) for method, gain in gains.items()),
+        "; ".join(
+            f"{method}: {' or '.join(_allowed(gain))} ({gain:+.1f} points on hidden splits)"
+            for method, gain in gains.items()
+        ),
+        brief(verdicts),
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, vary
+from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, training, vary
 
 chapter = Chapter("07_l2_weight_decay")
 
@@ -383,3 +383,148 @@ def trains_without_penalty(ask, rng):
 def penalises_the_kernels(ask, rng):
     """shrinks both kernels, and no bias, by the penalty's gradient"""
     return _judge_steps(ask, rng, (3, 5, 4), rng.uniform(0.1, 0.3))
+
+
+# --- choose_penalty --------------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_penalty",
+    hints={
+        **training.HINTS,
+        "weak ones only": "You try weak penalties only. With wrong labels in the training rows a stronger one pays: try strengths from the whole list.",
+        "strong ones only": "You try strong penalties only. They can keep a network from learning at all: try weak ones too, and 0.",
+    },
+)
+
+STEPS = 300  # of the final run
+_STRENGTHS = np.array([0, 0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3])
+# The share of wrong labels, a strength that is poor, and two that are good.
+_TASKS = {"wrong labels": (0.4, 0.0, [0.02, 0.04]), "right labels": (0.0, 0.04, [0.0, 0.01])}
+
+
+def _one_of(strengths):
+    """Return what reads one of these strengths, as `Trials` needs it."""
+
+    def read(value):
+        (strength,) = outputs(value, ())
+        away = abs(strengths - strength)
+        if not away.min() < 1e-6:
+            raise ValueError(f"take one of the strengths {strengths.tolist()}, not {strength:g}")
+        return float(strengths[away.argmin()])
+
+    return read
+
+
+def _draws_clouds(rng):
+    """Return what draws rows of 4 classes of 20 inputs: clouds that overlap a little."""
+    centres = rng.normal(size=(4, 20))
+    centres -= centres.mean(axis=0)
+    centres *= 0.6 * np.sqrt(20) / np.linalg.norm(centres, axis=1, keepdims=True)
+
+    def rows(number):
+        y = rng.permutation(np.arange(number) % 4)
+        return centres[y] + rng.normal(size=(number, 20)), y
+
+    return rows
+
+
+def _draws_signs(rng):
+    """Return what draws rows of 4 classes and 4 small inputs: are the signs of two pairs equal?"""
+    turn = 0.3 * np.linalg.qr(rng.normal(size=(4, 4)))[0]
+
+    def rows(number):
+        signs = rng.choice([-1.0, 1.0], size=(number, 4))
+        y = (signs[:, 0] == signs[:, 1]) + 2 * (signs[:, 2] == signs[:, 3])
+        return (signs + 0.3 * rng.normal(size=(number, 4))) @ turn, y
+
+    return rows
+
+
+class _Task:
+    """A network on rows of which a share has a wrong label; the labels of hidden rows are right."""
+
+    def __init__(self, rng, share):
+        draw = (_draws_clouds if share else _draws_signs)(rng)
+        self.seed, self.rows = int(rng.integers(2**32)), {}
+        for name, number in {"train": 250, "dev": 1000, "test": 300, "hidden": 3000}.items():
+            x, y = draw(number)
+            wrong = (rng.random(number) < share) & (name != "hidden")
+            self.rows[name] = x, np.where(wrong, (y + rng.integers(1, 4, size=number)) % 4, y)
+
+    def scores(self, strength, steps, names=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy on the rows of each name."""
+        rng = np.random.default_rng([self.seed, start])
+        weights = training.train_network(*self.rows["train"], steps, rng, penalty=strength)
+        return {name: training.accuracy(weights, *self.rows[name]) for name in names}
+
+    def hidden(self, strength):
+        return training.on_hidden(self.scores, strength, STEPS)
+
+
+@choose.check(
+    points=3,
+    hint="With wrong labels, or with right ones, the strength that you choose does little better on hidden rows than a poor one. Try strengths from the whole list, and choose by dev.",
+    more="The budget is too small to train with every strength for the whole number of steps. Give all of them an equal share, or try every second one and then the neighbours of the best.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """chooses a strength that does well on hidden rows, whether labels are wrong or right"""
+    shown = []
+    for labels, (share, poor, good) in _TASKS.items():
+        task = _Task(rng, share)
+        trials = training.Trials(task.scores, _one_of(_STRENGTHS), 6 * STEPS)
+        chosen = trials.decide(ask, _STRENGTHS, STEPS)
+        least, found = task.hidden(poor), task.hidden(chosen)
+        needed = least + 0.7 * (np.mean([task.hidden(strength) for strength in good]) - least)
+        mistakes = {
+            "weak ones only": max(trials.runs) < 0.02,
+            "strong ones only": min(trials.runs) > 0.01,
+            "short runs": trials.longest < training.SHORT * STEPS,
+        }
+        shown.append((f"{labels}: at least {needed:.3f}", f"{found:.3f} at {chosen:g}"))
+        if found < needed:
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _landscape(strengths, best, other):
+    """Make up scores of all strengths: dev is best at one place of the list, test at the other.
+
+    Train is best without a penalty, and the gap smallest with the strongest.
+    """
+    return {
+        float(strength): {
+            "train": 0.95 - 0.08 * at,
+            "dev": 0.8 - 0.05 * abs(at - best),
+            "test": 0.8 - 0.07 * abs(at - other),
+        }
+        for at, strength in enumerate(strengths)
+    }
+
+
+@choose.check(
+    points=3,
+    hint="Of the strengths that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train(strength, steps)["dev"] of every strength, and return the strength of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    places = rng.integers(1, 3), rng.integers(5, 8)
+    decisions = []
+    for best, other in (places, places[::-1]):
+        table, read = _landscape(_STRENGTHS, best, other), _one_of(_STRENGTHS)
+        decision = training.decide_made_up(ask, _STRENGTHS, table, read, STEPS, 15 * STEPS, rng)
+        decisions.append(decision)
+    return training.follows_dev(decisions, STEPS)
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // len(strengths) steps for each strength are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares strengths within the budget, with other strengths and numbers of steps"""
+    for strengths in (_STRENGTHS, np.array([0, 0.002, 0.006, 0.02, 0.06, 0.2])):
+        steps = int(rng.integers(41, 80))
+        table, read = _landscape(strengths, 2, 4), _one_of(strengths)
+        _, trials, _ = training.decide_made_up(ask, strengths, table, read, steps, 5 * steps, rng)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

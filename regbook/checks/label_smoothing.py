@@ -3,8 +3,17 @@
 import numpy as np
 
 from regbook.arrays import log_softmax, softmax
-from regbook.calibration import expected_calibration_error
-from regbook.exercise import Chapter, vary
+from regbook.exercise import (
+    AnswerError,
+    Chapter,
+    Failed,
+    brief,
+    judge,
+    outputs,
+    plain,
+    training,
+    vary,
+)
 
 chapter = Chapter("16_label_smoothing")
 
@@ -145,7 +154,7 @@ convert_smoothing = chapter.exercise(
 
 
 @convert_smoothing.check(
-    points=2,
+    points=0.5,
     hint="Compare what a wrong class gets: alpha / (K - 1) in one form, the built-in strength / K in the other.",
     more="Call the built-in strength s, and solve s / K = alpha / (K - 1) for s.",
 )
@@ -155,6 +164,7 @@ def gives_the_same_targets(ask, rng):
 
 
 @convert_smoothing.check(
+    points=0.5,
     hint="With two classes the strength doubles, and the rule holds for an array too.",
     more="0.25 becomes 0.5, and 0 stays 0. Calculate with the array as a whole, and return all of it.",
     keeps_input=True,
@@ -341,7 +351,7 @@ loss_floor = chapter.exercise(
 
 
 @loss_floor.check(
-    points=2,
+    points=0.5,
     hint="One class has the probability 1 - alpha + alpha / K, and K - 1 classes have alpha / K. Add up -q * log(q).",
     more="Build the target as an array of K numbers. With K = 4 and alpha = 0.2 it is [0.85, 0.05, 0.05, 0.05], and the entropy is 0.5875.",
 )
@@ -351,6 +361,7 @@ def is_the_entropy_of_the_target(ask, rng):
 
 
 @loss_floor.check(
+    points=0.5,
     hint="At alpha = 0 the other classes have probability 0, and 0 * log(0) counts as 0. At alpha = 1 all classes are equal.",
     more="np.log(0) is -inf, and 0 * -inf is NaN: leave out the zeros before the logarithm.",
 )
@@ -478,83 +489,149 @@ def repeats_do_not_matter(ask, rng):
 
 # --- diagnose_calibration --------------------------------------------------------------------
 
+OVER, UNDER, FINE, OPEN = "over-confident", "under-confident", "calibrated", "cannot tell"
+TEXTS = (OVER, UNDER, FINE, OPEN)
+MARGIN = 0.02
+
 
 def _confidence(p, y):
-    return p.max(axis=1).mean()
+    return p.max(axis=-1)
 
 
-def _accuracy(p, y):
-    return (p.argmax(axis=1) == y).mean()
+def _right(p, y):
+    return p.argmax(axis=-1) == y
 
 
 def _of_true_class(p, y):
-    return p[np.arange(len(y)), y].mean()
+    return np.take_along_axis(p, y[..., None], axis=-1)[..., 0]
 
 
-def _diagnose(p, y, *, confidence=_confidence, accuracy=_accuracy, tolerance=0.05):
-    excess = confidence(p, y) - accuracy(p, y)
-    if abs(excess) <= tolerance:
-        return "calibrated"
-    return "over-confident" if excess > 0 else "under-confident"
+def _excess(p, y, *, confidence=_confidence, right=_right):
+    """Return by how much the mean confidence exceeds the accuracy, network by network."""
+    return (confidence(p, y) - right(p, y)).mean(axis=1)
 
 
-def _signed_error(p, y):
-    return np.copysign(expected_calibration_error(p, y), _confidence(p, y) - _accuracy(p, y))
+def _around(values, *, errors=2, ddof=1):
+    half = errors * values.std(ddof=ddof) / np.sqrt(len(values))
+    return np.array([values.mean() - half, values.mean() + half])
 
 
-def _ratio(p, y):
-    return _confidence(p, y) / _accuracy(p, y)
+def _inside(low, high):
+    return low > -MARGIN and high < MARGIN
+
+
+def _word(low, high, *, inside=_inside):
+    if low > 0 or high < 0:
+        return OVER if low > 0 else UNDER
+    return FINE if inside(low, high) else OPEN
+
+
+def _within_first(low, high):
+    return FINE if _inside(low, high) else _word(low, high)
+
+
+def _by_the_mean(low, high):
+    mean = (low + high) / 2
+    return _word(mean, mean) if abs(mean) > MARGIN else FINE
+
+
+def _by_the_sign(low, high):
+    return OVER if low + high > 0 else UNDER
+
+
+def _diagnose(p, y, *, excess=_excess, around=_around, word=_word):
+    interval = around(excess(p, y))
+    return word(*interval), interval
 
 
 diagnose_calibration = chapter.exercise(
     "diagnose_calibration",
     _diagnose,
     mistakes={
-        "swapped": vary(_diagnose, confidence=_accuracy, accuracy=_confidence),
+        "swapped": [
+            vary(_diagnose, excess=lambda p, y: -_excess(p, y)),
+            vary(_diagnose, word=lambda low, high: _word(-high, -low)),
+        ],
         "true class": [
-            vary(_diagnose, confidence=_of_true_class),
-            vary(_diagnose, accuracy=_of_true_class),
+            vary(_diagnose, excess=vary(_excess, confidence=_of_true_class)),
+            vary(_diagnose, excess=vary(_excess, right=_of_true_class)),
         ],
-        "no tolerance": vary(_diagnose, tolerance=0),
-        "percent": vary(_diagnose, tolerance=5),
-        "tight tolerance": [
-            vary(_diagnose, tolerance=0.01),
-            vary(_diagnose, confidence=_ratio, accuracy=lambda p, y: 1),
-        ],
-        "wide tolerance": vary(_diagnose, tolerance=0.1),
-        "median": vary(_diagnose, confidence=lambda p, y: np.median(p.max(axis=1))),
-        "largest of all": vary(_diagnose, confidence=lambda p, y: p.max()),
-        "error rate": vary(_diagnose, accuracy=lambda p, y: 1 - _accuracy(p, y)),
-        "unsigned": lambda p, y: _diagnose(p, y).replace("under", "over"),
-        "mean of all": vary(_diagnose, confidence=lambda p, y: p.mean()),
-        "accuracy above one half": vary(
-            _diagnose, accuracy=lambda p, y: (p[np.arange(len(y)), y] > 0.5).mean()
+        "rows as replicates": vary(
+            _diagnose, excess=lambda p, y: (_confidence(p, y) - _right(p, y)).ravel()
         ),
-        "confidence alone": vary(_diagnose, accuracy=lambda p, y: 0.8),
-        "absolute differences": vary(_diagnose, confidence=_signed_error, accuracy=lambda p, y: 0),
-        "one word": [lambda p, y: "over-confident", lambda p, y: "under-confident"],
+        "first network": vary(
+            _diagnose, excess=lambda p, y: _confidence(p, y)[0] - _right(p, y)[0]
+        ),
+        "no interval": [vary(_diagnose, word=_by_the_mean), vary(_diagnose, word=_by_the_sign)],
+        "calibrated for want of evidence": vary(
+            _diagnose, word=vary(_word, inside=lambda low, high: True)
+        ),
+        "never calibrated": vary(_diagnose, word=vary(_word, inside=lambda low, high: False)),
+        "margin first": vary(_diagnose, word=_within_first),
+        "one end of the margin": [
+            vary(_diagnose, word=vary(_word, inside=inside))
+            for inside in (
+                lambda low, high: high < MARGIN,
+                lambda low, high: low > -MARGIN,
+                lambda low, high: abs(low + high) < 2 * MARGIN,
+            )
+        ],
+        "spread of the networks": vary(
+            _diagnose, around=lambda values: _around(values, errors=2 * np.sqrt(len(values)))
+        ),
+        "another width": [
+            vary(_diagnose, around=vary(_around, errors=errors)) for errors in (1, 1.96, 3)
+        ],
+        "biased spread": vary(_diagnose, around=vary(_around, ddof=0)),
+        "percent": lambda p, y: (_word(*_diagnose(p, y)[1]), 100 * _diagnose(p, y)[1]),
+        "median": vary(
+            _diagnose, excess=lambda p, y: np.median(_confidence(p, y), 1) - _right(p, y).mean(1)
+        ),
+        "error rate": vary(_diagnose, excess=vary(_excess, right=lambda p, y: ~_right(p, y))),
+        "mean of all": vary(_diagnose, excess=vary(_excess, confidence=lambda p, y: p.mean(-1))),
+        "accuracy above one half": vary(
+            _diagnose, excess=vary(_excess, right=lambda p, y: _of_true_class(p, y) > 0.5)
+        ),
+        "absolute differences": [
+            vary(_diagnose, excess=lambda p, y: abs(_confidence(p, y) - _right(p, y)).mean(1)),
+            vary(_diagnose, excess=lambda p, y: abs(_excess(p, y))),
+        ],
     },
     hints={
         "swapped": "Over and under are swapped: over-confident means that the confidence exceeds the accuracy.",
         "true class": "You used the mean probability of the true class. Confidence is the largest probability of a row, whichever class it belongs to; accuracy is the share of rows whose largest probability is at the true class.",
-        "no tolerance": "A difference of up to 0.05 counts as calibrated: the tolerance is missing.",
-        "percent": "You call every network calibrated. If your tolerance is 5: confidence and accuracy are fractions: five percentage points are 0.05.",
-        "tight tolerance": "A difference of 0.049 is too much for you. The tolerance is 0.05, above and below. It belongs to the difference, not to a ratio.",
-        "wide tolerance": "A difference of 0.051 is not enough for you. The tolerance is 0.05, and the difference is not rounded before.",
+        "rows as replicates": "You took every row as a replicate. The rows of one network share its luck: take one excess for each network, and the spread of these.",
+        "first network": "You looked at the first network alone. The interval comes from the excesses of all.",
+        "no interval": "You go by the mean alone. A text that names a direction, or calls the networks calibrated, needs the whole interval.",
+        "calibrated for want of evidence": "You call networks calibrated whose interval includes 0 but reaches beyond 0.02. A wide interval is no evidence of calibration.",
+        "never calibrated": "You never say calibrated. An interval that includes 0 and lies within 0.02 on both sides says so.",
+        "margin first": "You ask for the margin before you ask whether the interval includes 0. A small excess that is sure is an excess.",
+        "one end of the margin": "The whole interval must lie within the margin of 0.02: look at both of its ends.",
+        "spread of the networks": "Your interval is that of a single network. The standard error of a mean is the standard deviation divided by the root of the number of networks.",
+        "another width": "Your interval reaches another number of standard errors to each side. Take two.",
+        "biased spread": "Divide by the number of networks minus 1 in the standard deviation (ddof=1): the mean comes from the same networks.",
+        "percent": "Your interval is in percentage points. Confidence and accuracy are fractions here.",
         "median": "You took the median of the largest probabilities. Take the mean.",
-        "largest of all": "You took the largest probability of the whole array. Each row has its own; take their mean.",
         "error rate": "You compare the confidence with the share of the wrong rows. Compare it with the share of the right ones.",
-        "unsigned": "You use the size of the difference. Its sign tells over from under.",
         "mean of all": "You averaged all probabilities of a row, which always gives 1/K. Take the largest.",
         "accuracy above one half": "You count a row as right if its true class has more than 0.5. It is right if that class has the largest probability.",
-        "confidence alone": "You looked at the confidence alone. It must be compared with the accuracy.",
-        "absolute differences": "You averaged absolute differences, as the calibration error does. Here, subtract the means.",
-        "one word": "Your function gives one answer to every network. Compare the confidence of each with its accuracy.",
+        "absolute differences": "You took absolute differences, as the calibration error does. Here, keep the sign: it tells over from under.",
     },
 )
 
 
-def _predictions(rng, confidence, accuracy, rows=200, classes=4):
+def _said(ask, p, y):
+    """Return the answer as (text, interval), or end the check."""
+    received = ask(p, y)
+    if not isinstance(received, tuple) or len(received) != 2:
+        raise Failed("2 values", brief(received), "form", hint="Return two values: the text, and a pair of numbers.")  # fmt: skip
+    if not isinstance(received[0], str) or received[0] not in TEXTS:
+        hint = "The first value is one of the four texts, letter by letter."
+        raise Failed(repr(_diagnose(p, y)[0]), brief(received[0]), "form", hint=hint)
+    return received
+
+
+def _predictions(rng, confidence, accuracy, rows, classes):
     """Return (p, y) with this mean confidence, and exactly this accuracy."""
     noise = rng.uniform(0.01, 0.016, size=rows // 4)
     largest = confidence + np.concatenate([3 * noise, *[-noise] * 3])  # mean exact, median not
@@ -566,46 +643,276 @@ def _predictions(rng, confidence, accuracy, rows=200, classes=4):
     return p, y
 
 
-def _words(ask, rng, pairs, **options):
-    """Ask about a network for each pair (confidence, accuracy)."""
-    return {
-        f"confidence {pair[0]}, accuracy {pair[1]}": ask(*_predictions(rng, *pair, **options))
-        for pair in pairs
-    }
+def _networks(rng, mean, error, *, accuracy=0.68, networks=8, rows=100, classes=4):
+    """Return (p, y) of some networks whose excesses have this mean and this standard error."""
+    away = rng.normal(size=networks)
+    away = (away - away.mean()) / away.std(ddof=1)
+    right = accuracy + rng.integers(-3, 4, size=networks) / 100
+    excess = mean + error * np.sqrt(networks) * away
+    parts = [
+        _predictions(rng, *pair, rows, classes) for pair in zip(right + excess, right, strict=True)
+    ]
+    return tuple(map(np.stack, zip(*parts, strict=True)))
 
 
 @diagnose_calibration.check(
-    points=3,
-    hint="Subtract the accuracy from the mean of the largest probability of each row, and compare with 0.05.",
-    more="p.max(axis=1) holds the confidence of each row, p.argmax(axis=1) the class that it names. A difference of 0.049 is within the tolerance, one of 0.051 is not.",
+    points=2,
+    hint="Take one excess for each network, mean confidence minus accuracy. The interval is the mean of these, minus and plus two standard errors.",
+    more="p.max(axis=2) and p.argmax(axis=2) have one entry for each network and row; their means over the rows leave one number for each network. The standard error is the standard deviation of these (ddof=1), divided by the root of their number.",
 )
-def compares_confidence_with_accuracy(ask, rng):
-    """names eight networks rightly, from far over to far under"""
-    pairs = [(0.9, 0.35), (0.9, 0.7), (0.811, 0.76), (0.819, 0.77), (0.8, 0.795), (0.731, 0.78)]
-    return _words(ask, rng, [*pairs, (0.719, 0.77), (0.5, 1.0)])
+def gives_the_interval_over_the_networks(ask, rng):
+    """gives the interval of the excess over the networks, also where no class has a majority"""
+    drawn = _networks(rng, rng.uniform(0.02, 0.1), 0.03)
+    small = {"accuracy": 0.22, "classes": 10, "networks": int(rng.integers(5, 8))}
+    unsure = _networks(rng, rng.uniform(0.03, 0.08), 0.01, **small)
+    return {"four classes": _said(ask, *drawn)[1], "ten classes": _said(ask, *unsure)[1]}
 
 
 @diagnose_calibration.check(
-    hint="The verdict is about the mean over all rows: an excess on one half can make up for a lack on the other.",
+    points=2,
+    hint="First ask whether the whole interval lies above or below 0. Only when it includes 0, ask whether it lies within 0.02 on both sides.",
+    more="There are four cases: above 0, below 0, around 0 and within the margin, around 0 and wider. The last is what too few networks lead to.",
+)
+def names_what_the_interval_shows(ask, rng):
+    """names what the interval shows, and says when it shows nothing"""
+    cases = {
+        "far above": (0.1, 0.02),
+        "a little above, but surely": (0.0085, 0.004),
+        "not surely above": (0.0075, 0.004),
+        "far below": (-0.1, 0.02),
+        "a little below, but surely": (-0.0085, 0.004),
+        "not surely below": (-0.0075, 0.004),
+        "the upper end beyond the margin": (0.005, 0.008),
+        "the lower end beyond the margin": (-0.005, 0.008),
+        "much spread": (0.05, 0.035),
+    }
+    return {name: _said(ask, *_networks(rng, *case))[0] for name, case in cases.items()}
+
+
+@diagnose_calibration.check(
+    hint="The excess is a mean over all rows of a network: too much on one half can make up for too little on the other.",
     more="First take the two means, then subtract. Do not take absolute values row by row.",
 )
 def looks_at_the_means(ask, rng):
     """calls calibrated what is too sure on one half of the rows and too unsure on the other"""
 
-    def halves(*pairs):
-        parts = zip(*(_predictions(rng, *pair, rows=100) for pair in pairs), strict=True)
-        return ask(*(np.concatenate(part) for part in parts))
+    def halves(accuracy):
+        parts = (
+            _networks(rng, mean, 0.004, accuracy=right, rows=60)
+            for mean, right in ((0.2, 0.65), (-0.2, 0.75))
+        )
+        return _said(ask, *(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
 
-    return {
-        "0.2 above on one half, 0.2 below on the other": halves((0.95, 0.75), (0.5, 0.7)),
-        "right on both halves": halves((0.95, 0.95), (0.5, 0.5)),
-    }
+    return dict(zip(("text", "interval"), halves(0.7), strict=True))
 
 
-@diagnose_calibration.check(
-    hint="With ten classes and little confidence, a largest probability of 0.3 can still be right.",
-    more="A row is right if y is the class with its largest probability, however small that is.",
+# --- choose_smoothing ------------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_smoothing",
+    hints={
+        "no decision": "You do not compare: call `train` with several strengths, and choose one by the NLL on dev rows.",
+        "over budget": training.HINTS["over budget"],
+        "one strength only": "You try no smoothing only, or smoothing only. Which is better differs from task to task: try 0 and strengths above 0.",
+        "no temperature": "You leave the temperature at 1. Whatever the strength, divide the dev logits by several temperatures, and take the one with the lowest NLL.",
+        "temperature inverted": "Your temperature is upside down: the logits are divided by it, and not multiplied.",
+        "short runs": training.HINTS["short runs"],
+        "temperature of a short run": "Your temperature belongs to a shorter run. A longer run makes the network surer: fit the temperature to the logits of a run of `steps` steps.",
+        "chosen on test rows": "You choose by the test rows. They are there to report how good the choice is, and cannot once they have taken part in it: choose by dev alone.",
+        "chosen on train rows": "You choose by the train rows. A network fits them more closely than any others, so they ask for far too much confidence: choose by dev.",
+        "highest for lowest": "You choose the highest NLL. Choose the lowest.",
+        "chosen by accuracy": "You choose the strength with the highest accuracy on dev. The aim is a low NLL, which counts how sure the network is where it errs.",
+        "strength without its temperature": "You compare the strengths at temperature 1, and fit the temperature afterwards. A strength is as good as its NLL at its own best temperature.",
+        "dev ignored": "Your choice does not follow the dev rows: another pair that you could have chosen has a clearly lower NLL there.",
+    },
 )
-def works_without_a_majority(ask, rng):
-    """is right about a network whose largest probabilities stay below one half"""
-    return _words(ask, rng, [(0.3, 0.6), (0.3, 0.3), (0.3, 0.1)], classes=10)
+
+STEPS, BUDGET = 500, 5  # of the final run, and how many of them all runs may take
+NEAR = 0.04  # nats: as near to the best as this is as good, as dev rows tell no more
+_STRENGTHS = np.array([0, 0.1, 0.2, 0.4, 0.6, 0.8])
+_TEMPERATURES = np.geomspace(0.04, 25, 50)
+
+
+def _nll(logits, y, temperature=1.0):
+    return -log_softmax(logits / temperature)[np.arange(len(y)), y].mean()
+
+
+def _fitted(logits, y, aim=min):
+    """Return the best temperature of some logits, and the NLL there."""
+    nll, temperature = aim((_nll(logits, y, t), t) for t in _TEMPERATURES)
+    return temperature, nll
+
+
+def _strength(value):
+    """Return one of the strengths. Raises ValueError, with a sentence, for anything else."""
+    value = plain(value)
+    number = isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf"
+    near = abs(_STRENGTHS - value) < 1e-6 if number else np.array([False])
+    if not near.any():
+        raise ValueError(f"take one of the strengths {_STRENGTHS.tolist()}")
+    return float(_STRENGTHS[near.argmax()])
+
+
+def _decided(ask, logits, labels):
+    """Let an answer decide; return its runs, the strength and the temperature."""
+    trials, temperatures = training.Trials(logits, _strength, BUDGET * STEPS), []
+
+    def strength(*given):
+        alpha, temperature = outputs(ask(*given), (), ())
+        if not 0 < temperature < np.inf:
+            raise AnswerError("The temperature that you return is not a number above 0.")
+        temperatures.append(float(temperature))
+        return alpha
+
+    alpha = trials.decide(strength, _STRENGTHS, labels, STEPS)
+    return trials, alpha, temperatures[0]
+
+
+class _Task:
+    """A network with few right labels, or with many labels of which a half is drawn by chance."""
+
+    def __init__(self, rng, wrong):
+        rows, share, size, inputs = (400, 0.5, 3.0, 8) if wrong else (100, 0.0, 2.5, 20)
+        centres = np.linalg.qr(rng.normal(size=(inputs, inputs)))[0][:4] * size
+
+        def draw(number):
+            y = rng.permutation(np.arange(number) % 4)
+            return centres[y] + rng.normal(size=(number, inputs)), y
+
+        x, y = draw(rows)
+        self.rows = {"train": (x, np.where(rng.random(rows) < share, rng.permutation(y), y))}
+        self.rows |= {"dev": draw(800), "test": draw(200), "hidden": draw(2000)}
+        self.seed = int(rng.integers(2**32))
+
+    def logits(self, alpha, steps, names=("train", "dev", "test")):
+        rng = np.random.default_rng(self.seed)
+        options = {"learning_rate": 0.1, "smoothing": alpha}
+        w1, b1, w2, b2 = training.train_network(*self.rows["train"], steps, rng, **options)
+        return {name: np.maximum(self.rows[name][0] @ w1 + b1, 0) @ w2 + b2 for name in names}
+
+    def labels(self):
+        return {name: self.rows[name][1] for name in ("train", "dev", "test")}
+
+
+@choose.check(
+    points=4,
+    hint="On hidden rows your pair has a higher NLL than it must. Try 0 and several strengths above it, and fit a temperature to the dev logits of each.",
+    more="A run costs steps and a temperature costs none. Give every strength an equal share of the budget, or try some in full. For each, divide the dev logits by temperatures between 0.05 and 20, and keep the pair with the lowest NLL.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """has a low NLL on hidden rows, when labels are wrong and when right labels are few"""
+    shown = []
+    for wrong in (True, False):
+        task = _Task(rng, wrong)
+        trials, alpha, temperature = _decided(ask, task.logits, task.labels())
+        y, dev_labels = task.rows["hidden"][1], task.rows["dev"][1]
+        final = {a: task.logits(a, STEPS, ("dev", "hidden")) for a in _STRENGTHS.tolist()}
+        best = {
+            a: _nll(run["hidden"], y, _fitted(run["dev"], dev_labels)[0])
+            for a, run in final.items()
+        }
+        straw = min(_nll(run["hidden"], y) for run in final.values())
+        straw = min(straw, max(best[0], min(best[a] for a in best if a)))
+        needed = min(best.values()) + 0.8 * (straw - min(best.values()))
+        found = _nll(final[alpha]["hidden"], y, temperature)
+        kind = "wrong labels" if wrong else "few labels"
+        pair = f"({alpha:g}, {temperature:.3g})"
+        shown.append((f"{kind}: at most {needed:.3f}", f"{found:.3f} at {pair}"))
+        if found > needed:
+            mistakes = {
+                "no temperature": temperature == 1,
+                "one strength only": len({a > 0 for a in trials.runs}) < 2,
+                "temperature inverted": _nll(final[alpha]["hidden"], y, 1 / temperature) <= needed,
+                "short runs": trials.longest < training.SHORT * STEPS,
+            }
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _made_up(rng):
+    """Return `logits` for `Trials` that trains nothing, and labels: each kind of rows asks for another pair.
+
+    Of the strengths, one has the lowest NLL on dev rows, one on test rows, and one the highest
+    accuracy on dev rows, but its errors are so sure that no temperature repairs it.
+    """
+    on_dev, on_test, accurate, worst = rng.permutation(np.arange(1, len(_STRENGTHS)))[:4]
+    number, classes = 500, 4
+    labels = {name: rng.integers(classes, size=number) for name in ("train", "dev", "test")}
+    luck = {name: rng.permutation(number) / number for name in labels}
+    shift = {name: rng.integers(1, classes, size=number) for name in labels}
+    noise = {name: rng.normal(size=(number, classes)) for name in labels}
+    scale = rng.uniform(0.25, 0.35, size=len(_STRENGTHS))
+    scale[on_dev] = 3.0  # at temperature 1 it is far too sure
+    shares = np.full(len(_STRENGTHS), 0.78)
+    shares[[on_dev, accurate, worst]] = 0.88, 0.92, 0.5
+
+    def logits(alpha, steps):
+        i, learned = int(np.argmin(abs(_STRENGTHS - alpha))), 1 - np.exp(-3 * steps / STEPS)
+        found = {}
+        for name, y in labels.items():
+            share = {
+                "train": 0.99 - 0.01 * i,
+                "dev": shares[i],
+                "test": 0.94 if i == on_test else 0.78,
+            }[name]
+            right = luck[name] < 0.25 + (share - 0.25) * learned
+            sure = np.where(right | (i != accurate) | (name != "dev"), 1.0, 3.0)
+            named = np.eye(classes)[np.where(right, y, (y + shift[name]) % classes)]
+            size = {"train": 3.0, "dev": 0.5, "test": 1.25}[name] * learned * scale[i]
+            found[name] = size * (sure[:, None] * 8 * named + noise[name])
+        return found
+
+    return logits, labels
+
+
+@choose.check(
+    points=3,
+    hint="Of the strengths that you try, choose the one whose NLL on dev rows is lowest at its own best temperature, and return that temperature with it.",
+    more='`train` returns logits: keep train(alpha, steps)["dev"] of every strength, and compare -log_softmax(logits / t) at labels["dev"] for many t. If the runs were shorter than `steps`, run the winner once more in full and fit its temperature again.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses strength and temperature by the NLL on dev rows, when train, dev and test rows disagree"""
+    passed, shown, fitting = True, [], []
+    for _ in range(2):
+        logits, labels = _made_up(rng)
+        trials, alpha, temperature = _decided(ask, logits, labels)
+        final = {a: logits(a, STEPS) for a in trials.runs}
+        final.setdefault(alpha, logits(alpha, STEPS))
+
+        def nll(rows, t=None, a=alpha, final=final, labels=labels):
+            y = labels[rows]
+            return _fitted(final[a][rows], y)[1] if t is None else _nll(final[a][rows], y, t)
+
+        def lowest(rows, final=final, nll=nll):
+            return min(nll(rows, a=a) for a in final)
+
+        def of_all(key, aim, final=final):
+            return aim(final, key=key)
+
+        found, needed = nll("dev", temperature), lowest("dev") + NEAR
+        right = {a: _right(final[a]["dev"], labels["dev"]).mean() for a in final}
+        plain_nll = {a: nll("dev", 1.0, a) for a in final}
+        short = {trial: run["dev"] for trial, run in trials.runs.items()}
+        passed &= found <= needed
+        shown.append((f"{needed:.3f}", f"{found:.3f}"))
+        fitting.append(
+            {
+                "no temperature": temperature == 1,
+                "temperature inverted": nll("dev", 1 / temperature) <= needed,
+                "short runs": trials.longest < training.SHORT * STEPS,
+                "temperature of a short run": trials.longest < STEPS
+                and nll("dev") <= needed
+                and _nll(short.get(alpha, final[alpha]["dev"]), labels["dev"], temperature)
+                <= _fitted(short.get(alpha, final[alpha]["dev"]), labels["dev"])[1] + NEAR,
+                "chosen on test rows": nll("test", temperature) <= lowest("test") + NEAR,
+                "chosen on train rows": nll("train", temperature) <= nll("train") + 0.01,
+                "highest for lowest": nll("dev") >= max(nll("dev", a=a) for a in final),
+                "chosen by accuracy": alpha == of_all(right.get, max),
+                "strength without its temperature": alpha == of_all(plain_nll.get, min)
+                and found <= nll("dev") + NEAR,
+                "dev ignored": True,
+            }
+        )
+    expected, received = (" and ".join(values) for values in zip(*shown, strict=True))
+    mistakes = {name: all(fits[name] for fits in fitting) for name in fitting[0]}
+    return judge(passed, f"NLL on dev rows of at most {expected}", received, mistakes)

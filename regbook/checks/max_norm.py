@@ -3,7 +3,7 @@
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import Chapter, Failed, brief, outputs, vary
+from regbook.exercise import Chapter, Failed, brief, judge, outputs, training, vary
 
 chapter = Chapter("09_max_norm")
 
@@ -72,7 +72,6 @@ projection = chapter.exercise(
 
 
 @projection.check(
-    points=2,
     hint="Multiply each unit by min(1, r / norm), with the norm taken over `axis`.",
     more="A unit of norm 5 and a radius of 2 make the factor 0.4, a unit of norm 0.5 the factor 1. With keepdims=True the norms fit the kernel again; np.minimum or np.maximum saves the condition.",
 )
@@ -83,7 +82,6 @@ def draws_units_back(ask, rng):
 
 
 @projection.check(
-    points=2,
     hint="For a convolution `axis` is the tuple (0, 1, 2): one norm per filter.",
     more="Pass `axis` on to the sum, with keepdims=True so that the factor fits the kernel.",
     keeps_input=True,
@@ -262,7 +260,6 @@ find_active = chapter.exercise(
 
 
 @find_active.check(
-    points=2,
     hint="A unit is active when the norm of its column is at least (1 - tol) * r.",
     more="For r = 2 and tol = 0.01 the border is 1.98, and a norm of 1.98 counts. np.linalg.norm takes an axis; a comparison of arrays is an array of truth values.",
     keeps_input=True,
@@ -418,3 +415,167 @@ def leaves_units_inside_alone(ask, rng):
     (pushed,) = outputs(ask(kernel, lambda w: push, 3, 1.0, r), kernel.shape)
     longest = _norms(pushed).max()
     return {"without gradient": still, "longest unit beyond r": max(longest - r * (1 + 1e-3), 0)}
+
+
+# --- choose_radius ---------------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_radius",
+    hints={
+        **training.HINTS,
+        "one radius only": "You try one radius only. What is right for one task is wrong for the other: try small ones and the one that does nothing.",
+        "one rate only": "You try one learning rate only. The best rate depends on the radius: try several of both.",
+    },
+)
+
+STEPS = 300  # of the final run
+_RADII = np.array([0.5, 1, 2, 4, 100])
+_RATES = np.array([0.003, 0.01, 0.05, 0.2])
+# The share of wrong labels, a pair that is poor, and two that are good.
+_TASKS = {
+    "wrong labels": (0.4, (100, 0.05), [(0.5, 0.003), (0.5, 0.01)]),
+    "right labels": (0.0, (0.5, 0.05), [(4, 0.05), (100, 0.05)]),
+}
+
+
+def _pair_of(radii, rates):
+    """Return what reads a radius and a rate of these, as `Trials` needs it."""
+
+    def read(value):
+        (pair,) = outputs(value, 2)
+        away = [abs(one - other) for one, other in zip((radii, rates), pair, strict=True)]
+        if not all(gaps.min() < 1e-6 for gaps in away):
+            raise ValueError(
+                f"take a radius of {radii.tolist()} first, then a rate of {rates.tolist()}, "
+                f"not {pair.tolist()}"
+            )
+        return float(radii[away[0].argmin()]), float(rates[away[1].argmin()])
+
+    return read
+
+
+def _draws_clouds(rng):
+    """Return what draws rows of 4 classes of 20 inputs: clouds that overlap a little."""
+    centres = rng.normal(size=(4, 20))
+    centres -= centres.mean(axis=0)
+    centres *= 0.6 * np.sqrt(20) / np.linalg.norm(centres, axis=1, keepdims=True)
+
+    def rows(number):
+        y = rng.permutation(np.arange(number) % 4)
+        return centres[y] + rng.normal(size=(number, 20)), y
+
+    return rows
+
+
+def _draws_signs(rng):
+    """Return what draws rows of 4 classes and 4 small inputs: are the signs of two pairs equal?"""
+    turn = 0.3 * np.linalg.qr(rng.normal(size=(4, 4)))[0]
+
+    def rows(number):
+        signs = rng.choice([-1.0, 1.0], size=(number, 4))
+        y = (signs[:, 0] == signs[:, 1]) + 2 * (signs[:, 2] == signs[:, 3])
+        return (signs + 0.3 * rng.normal(size=(number, 4))) @ turn, y
+
+    return rows
+
+
+class _Task:
+    """A network on rows of which a share has a wrong label; the labels of hidden rows are right."""
+
+    def __init__(self, rng, share):
+        draw = (_draws_clouds if share else _draws_signs)(rng)
+        self.seed, self.rows = int(rng.integers(2**32)), {}
+        for name, number in {"train": 250, "dev": 1000, "test": 300, "hidden": 3000}.items():
+            x, y = draw(number)
+            wrong = (rng.random(number) < share) & (name != "hidden")
+            self.rows[name] = x, np.where(wrong, (y + rng.integers(1, 4, size=number)) % 4, y)
+
+    def scores(self, pair, steps, names=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy on the rows of each name."""
+        rng, (radius, rate) = np.random.default_rng([self.seed, start]), pair
+        weights = training.train_network(
+            *self.rows["train"], steps, rng, radius=radius, learning_rate=rate
+        )
+        return {name: training.accuracy(weights, *self.rows[name]) for name in names}
+
+    def hidden(self, pair):
+        return training.on_hidden(self.scores, pair, STEPS)
+
+
+@choose.check(
+    points=3,
+    hint="With wrong labels, or with right ones, the radius and the rate that you choose do little better on hidden rows than a poor pair. Try more radii and more rates, and choose by dev.",
+    more="The budget is too small to train every pair for the whole number of steps. Give all pairs an equal share, or train all of them briefly and the best ones longer.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """chooses a radius and a rate, of several tried, that do well on hidden rows, whether labels are wrong or right"""
+    shown = []
+    for labels, (share, poor, good) in _TASKS.items():
+        task = _Task(rng, share)
+        trials = training.Trials(task.scores, _pair_of(_RADII, _RATES), 15 * STEPS)
+        chosen = trials.decide(ask, _RADII, _RATES, STEPS)
+        least, found = task.hidden(poor), task.hidden(chosen)
+        needed = least + 0.6 * (np.mean([task.hidden(pair) for pair in good]) - least)
+        radii, rates = (len(set(values)) for values in zip(*trials.runs, strict=True))
+        mistakes = {
+            "one radius only": radii < 2,
+            "one rate only": rates < 2,
+            "short runs": trials.longest < training.SHORT * STEPS,
+        }
+        shown.append((f"{labels}: at least {needed:.3f}", f"{found:.3f} at {chosen}"))
+        if found < needed or min(radii, rates) < 2:
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _landscape(radii, rates, best, other):
+    """Make up scores of all pairs: dev is best at one of each, test at the other.
+
+    best, other: places in the lists, of the radius and of the rate. Train is best with the largest
+    radius and rate, and the gap smallest with the smallest ones.
+    """
+    table = {}
+    for at in np.ndindex(len(radii), len(rates)):
+        away, from_other = (sum(abs(np.subtract(at, place))) for place in (best, other))
+        table[float(radii[at[0]]), float(rates[at[1]])] = {
+            "train": 0.42 + 0.08 * sum(at),
+            "dev": 0.75 - 0.06 * away,
+            "test": 0.75 - 0.1 * from_other,
+        }
+    return table
+
+
+def _made_up(ask, rng, radii, rates, places, steps, budget):
+    """Let an answer decide by made-up scores: (table, trials, chosen), as `follows_dev` takes it."""
+    table = _landscape(radii, rates, *places)
+    scores = training.made_up(table, steps, rng)
+    trials = training.Trials(scores, _pair_of(radii, rates), budget)
+    return table, trials, trials.decide(ask, radii, rates, steps)
+
+
+@choose.check(
+    points=3,
+    hint="Of the pairs that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train(pair, steps)["dev"] of every pair, and return the pair of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    places = (1, rng.integers(1, 3)), (3, rng.integers(1, 3))
+    decisions = [
+        _made_up(ask, rng, _RADII, _RATES, each, STEPS, 40 * STEPS)
+        for each in (places, places[::-1])
+    ]
+    return training.follows_dev(decisions, STEPS)
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // len(pairs) steps for each pair are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares pairs within the budget, with other radii, rates and numbers of steps"""
+    for radii, rates in ((_RADII, _RATES), (np.array([0.7, 1.4, 50]), np.array([0.02, 0.1]))):
+        steps = int(rng.integers(41, 80))
+        places = (1, 1), (2, 0)
+        *_, trials, _ = _made_up(ask, rng, radii, rates, places, steps, 12 * steps)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

@@ -3,7 +3,17 @@
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import AnswerError, Chapter, Failed, brief, judge, outputs, vary
+from regbook.exercise import (
+    AnswerError,
+    Chapter,
+    Failed,
+    brief,
+    judge,
+    outputs,
+    plain,
+    training,
+    vary,
+)
 
 chapter = Chapter("12_mc_dropout")
 
@@ -74,7 +84,6 @@ def _model(stack):
 
 
 @mc_predict.check(
-    points=3,
     hint="Call model_fn(x) `passes` times and average the probabilities, entry by entry.",
     more="One call, one array of shape (n, K). Add up the arrays of all calls, or stack them, and take the mean over the calls only: the shape stays (n, K).",
 )
@@ -149,7 +158,6 @@ predictive_entropy = chapter.exercise(
 
 
 @predictive_entropy.check(
-    points=3,
     hint="First the mean over the passes (axis 0), then -sum(p log p) over the classes.",
     more="The mean over the passes has the shape (n, K), its entropies the shape (n,). scipy.special.entr computes -p log p entry by entry.",
 )
@@ -510,190 +518,431 @@ def leaves_the_statistics_alone(ask, rng):
 
 # --- diagnose_uncertainty --------------------------------------------------------------------
 
-OFF, SURE, NEW, MIXED = "dropout is off", "sure", "unfamiliar", "ambiguous"
+OFF, NEW, MIXED, BOTH, OPEN = "dropout is off", "unfamiliar", "ambiguous", "both", "cannot tell"
+TEXTS = (OFF, NEW, MIXED, BOTH, OPEN)
+
+
+def _parts(p, entropy=_entropy):
+    """Return the uncertainty of every row between the passes and within them."""
+    within = entropy(p).mean(axis=0)
+    return entropy(p.mean(axis=0)) - within, within
+
+
+def _interval(old, new, *, errors=2, ddof=1):
+    change = new - old
+    half = errors * change.std(ddof=ddof) / np.sqrt(len(change))
+    return np.array([change.mean() - half, change.mean() + half])
+
+
+def _unpaired(old, new):
+    half = 2 * np.sqrt((old.var(ddof=1) + new.var(ddof=1)) / len(old))
+    return new.mean() - old.mean() + np.array([-half, half])
+
+
+def _raised(between, within):
+    return between[0] > 0, within[0] > 0
+
+
+def _equally_many(known, new):
+    passes = min(len(known), len(new))
+    return known[:passes], new[:passes]
 
 
 def _diagnose(
-    p,
-    limit,
-    *,
-    off=lambda p: (p == p[0]).all(),
-    entropy=_entropy,
-    sure=lambda total, information, limit: total <= limit,
-    wide=lambda total, information, limit: information > total / 2,
-):
-    total = entropy(p.mean(axis=0))
-    information = total - entropy(p).mean()
-    if off(p):
-        return OFF
-    if sure(total, information, limit):
-        return SURE
-    return NEW if wide(total, information, limit) else MIXED
-
-
-def _sure_passes(total, information, limit):
-    return total - information <= limit
-
-
-def _sure_first(p, limit):
-    return SURE if _of_mean(p) <= limit else _diagnose(p, limit)
+    known, new, *, passes=_equally_many, parts=_parts, interval=_interval, raised=_raised,
+    off=lambda known, new: any((p == p[0]).all() for p in (known, new)),
+    texts=(OPEN, MIXED, NEW, BOTH),
+):  # fmt: skip
+    pairs = zip(*map(parts, passes(known, new)), strict=True)
+    between, within = (interval(*pair) for pair in pairs)
+    new_kind, mixed = raised(between, within)
+    return OFF if off(known, new) else texts[2 * new_kind + mixed], between, within
 
 
 diagnose_uncertainty = chapter.exercise(
     "diagnose_uncertainty",
     _diagnose,
     mistakes={
-        "the two swapped": vary(
-            _diagnose, wide=lambda total, information, limit: information <= total / 2
+        "the two swapped": [
+            vary(_diagnose, texts=(OPEN, NEW, MIXED, BOTH)),
+            vary(_diagnose, parts=lambda p: _parts(p)[::-1]),
+        ],
+        "old minus new": vary(_diagnose, interval=lambda old, new: _interval(new, old)),
+        "not paired": vary(_diagnose, interval=_unpaired),
+        "unequal passes": [
+            vary(_diagnose, passes=lambda known, new: (known, new)),
+            vary(_diagnose, passes=lambda known, new: (known[: len(new)], new)),
+            vary(_diagnose, passes=lambda known, new: (known, new[: len(known)])),
+        ],
+        "no interval": vary(
+            _diagnose, raised=lambda between, within: (between.mean() > 0, within.mean() > 0)
         ),
-        "mean of the entropies": [
-            vary(_diagnose, sure=_sure_passes),
-            vary(_diagnose, sure=_sure_passes, wide=lambda *_: False),
+        "falls count": [
+            vary(_diagnose, raised=lambda *parts: [low * high > 0 for low, high in parts]),
+            vary(_diagnose, raised=lambda *parts: [high > 0 for _, high in parts]),
         ],
-        "information against the limit": vary(
-            _diagnose, sure=lambda total, information, limit: information <= limit
+        "spread of the rows": vary(
+            _diagnose,
+            interval=lambda old, new: _interval(old, new, errors=2 * np.sqrt(len(old))),
         ),
-        "share of the information": [
-            vary(_diagnose, wide=lambda total, information, limit: information > total / 4),
-            vary(_diagnose, wide=lambda total, information, limit: information > limit),
-            vary(_diagnose, wide=lambda total, information, limit: information > 0.45 * total),
-            vary(_diagnose, wide=lambda total, information, limit: information > 0.55 * total),
-            vary(_diagnose, wide=lambda total, information, limit: information > 0.5),
-            vary(_diagnose, wide=lambda total, information, limit: information >= total / 2),
-        ],
-        "border of sure": [
-            vary(_diagnose, sure=lambda total, information, limit: total < limit),
-            vary(_diagnose, sure=lambda total, information, limit: total.round(2) <= limit),
-        ],
-        "equal passes not noticed": [vary(_diagnose, off=lambda p: False), _sure_first],
-        "small differences lost": [
-            vary(_diagnose, off=lambda p: np.allclose(p, p[0], atol=0.01)),
-            vary(_diagnose, off=lambda p: (p.round(2) == p[0].round(2)).all()),
+        "half the width": vary(_diagnose, interval=lambda *rows: _interval(*rows, errors=1)),
+        "biased spread": vary(_diagnose, interval=lambda *rows: _interval(*rows, ddof=0)),
+        "total for a part": vary(_diagnose, parts=lambda p: (_parts(p)[0], sum(_parts(p)))),
+        "zero times infinity": vary(_diagnose, parts=lambda p: _parts(p, _entropy_with_nan)),
+        "bits": vary(_diagnose, parts=lambda p: np.divide(_parts(p), np.log(2))),
+        "equal passes not noticed": [
+            vary(_diagnose, off=lambda known, new: False),
+            vary(_diagnose, off=lambda known, new: (new == new[0]).all()),
+            vary(_diagnose, off=lambda known, new: (known == known[0]).all()),
         ],
         "false alarm": [
-            vary(_diagnose, off=lambda p: True),
-            vary(_diagnose, off=lambda p: (p[0] == p[1]).all()),
-            vary(_diagnose, off=lambda p: (p[0] == p[-1]).all()),
-            vary(_diagnose, off=lambda p: np.ptp(_entropy(p)) < 1e-9),
-            vary(_diagnose, off=lambda p: np.ptp(p.argmax(axis=1)) == 0),
-        ],
-        "limit upside down": vary(_diagnose, sure=lambda total, information, limit: total >= limit),
-        "zero times infinity": vary(_diagnose, entropy=_entropy_with_nan),
-        "unit of the entropy": [
-            vary(_diagnose, entropy=lambda p: _entropy(p) / np.log(2)),
-            vary(_diagnose, entropy=lambda p: _entropy(p) / p.shape[-1]),
+            vary(_diagnose, off=lambda *stacks: any((p[1] == p[0]).all() for p in stacks)),
+            vary(
+                _diagnose, off=lambda *stacks: any(np.ptp(p, axis=0).max() < 0.02 for p in stacks)
+            ),
+            vary(_diagnose, off=lambda *stacks: any((p[0] == p[-1]).all() for p in stacks)),
         ],
     },
     hints={
-        "the two swapped": "You have the two the wrong way round. Contradicting passes (high mutual information) mean unfamiliar; passes that agree that classes overlap mean ambiguous.",
-        "mean of the entropies": "You compare the mean of the entropies with the limit. Passes that are sure one by one can contradict each other: compare the entropy of the average.",
-        "information against the limit": "You compare the mutual information with the limit. It is small where the passes agree that several classes are possible: the limit belongs to the entropy.",
-        "share of the information": "The border is wrong: unfamiliar means that mutual information is more than half of the predictive entropy, and exactly half is not more than half.",
-        "border of sure": "A predictive entropy of exactly `limit` is low, and one a little above it is not: compare with <=, and round nothing.",
-        "small differences lost": "You call passes equal that differ by less than one per cent. A low rate does that: only passes that are exactly equal say that dropout is off.",
-        "equal passes not noticed": "You do not notice equal passes: dropout is off, or one pass was repeated. Their disagreement was never measured: test this first.",
-        "false alarm": "You call passes equal that are not: it is not enough that all name the same class, or that some entries agree. Dropout is off only if every probability of every pass is the same.",
-        "limit upside down": "You are sure above the limit and unsure below it. A low entropy means sure.",
-        "zero times infinity": "A probability of 0 makes NaN in your entropy, and no comparison with NaN is true. Take 0 log 0 as 0.",
-        "unit of the entropy": "Your entropy is not in nats. Take the natural logarithm and the sum over the classes.",
+        "the two swapped": "You have the two parts the wrong way round. More disagreement between the passes (mutual information) means unfamiliar; more entropy within them means ambiguous.",
+        "old minus new": "You subtract the wrong way: a rise is new minus known.",
+        "not paired": "You compare two separate groups. Row i is the same object in both: take the difference row by row first, and the spread of the differences.",
+        "unequal passes": "Your two stacks hold different numbers of passes. With fewer passes the part between them comes out smaller, so take equally many, the first ones, of both.",
+        "no interval": "You go by the mean alone, or by one end of a wide interval. A rise counts only if the whole interval lies above 0.",
+        "falls count": "You let an interval count that does not lie above 0. Only its lower end decides, and a part that fell is no reason for more uncertainty.",
+        "spread of the rows": "Your interval is that of a single row. The standard error of a mean is the standard deviation divided by the root of the number of rows.",
+        "half the width": "Your interval reaches one standard error to each side. Take two.",
+        "biased spread": "Divide by n - 1 in the standard deviation (ddof=1): the mean comes from the same rows.",
+        "total for a part": "You took the entropy of the average as a part. It is the sum of both: within the passes means the mean of their entropies.",
+        "zero times infinity": "A probability of 0 makes NaN in your entropy. Take 0 log 0 as 0.",
+        "bits": "Take nats: the natural logarithm.",
+        "equal passes not noticed": "You do not notice a stack whose passes are all equal, be it the known or the new one. Dropout was off there, so its disagreement was never measured.",
+        "false alarm": "You call passes equal that are not. Dropout is off only if every pass of a stack equals its first one in every entry.",
     },
 )
 
 
-def _said(ask, p, limit):
-    """Ask for the diagnosis; anything but one of the four texts ends the check."""
-    received = ask(p, limit)
-    if not isinstance(received, str) or received not in (OFF, SURE, NEW, MIXED):
-        hint = "Return one of the four texts, letter by letter."
-        raise Failed(repr(_diagnose(p, limit)), brief(received), "form", hint=hint)
+def _said(ask, known, new):
+    """Return the answer as (text, between, within), or end the check."""
+    received = ask(known, new)
+    if not isinstance(received, tuple) or len(received) != 3:
+        raise Failed("3 values", brief(received), "form", hint="Return three values: the text, and two pairs of numbers.")  # fmt: skip
+    if not isinstance(received[0], str) or received[0] not in TEXTS:
+        hint = "The first value is one of the five texts, letter by letter."
+        raise Failed(repr(_diagnose(known, new)[0]), brief(received[0]), "form", hint=hint)
     return received
 
 
-def _contradicting(rng, passes=9, classes=3, sharpness=0.9):
-    """Every pass is fairly sure, and they name different classes."""
-    named = np.arange(passes) % classes
-    p = np.full((passes, classes), (1 - sharpness) / (classes - 1))
-    p[np.arange(passes), named] = sharpness
-    return softmax(np.log(p) + 0.05 * rng.normal(size=p.shape))
+def _stacks(rng, *, shares=0.0, levels=0.0, noise=0, passes=(20, 20)):
+    """Return passes over 40 objects before and after a change; what did not change is shared.
 
+    Each object has its share of the passes that name another class, and a level at which every
+    pass spreads over the other classes. shares, levels: how much both rise. noise: by how many
+    passes, and hundredths, they rise in one object of two equal ones, and fall in the other.
+    """
+    base = np.repeat(rng.uniform([[0.15], [0.15]], [[0.35], [0.5]], size=(2, 20)), 2, axis=1)
+    up = noise * np.tile([1, -1], 20)
+    most = max(passes)
+    ranks = rng.permuted(np.tile(np.arange(most), (40, 1)), axis=1).T
+    jitter = rng.uniform(0.9, 1.1, size=(most, 40))
 
-def _agreeing(rng, passes=9, classes=3):
-    """All passes give about the same share to every class."""
-    return softmax(0.3 * rng.normal(size=(1, classes)) + 0.05 * rng.normal(size=(passes, classes)))
+    def stack(share, level, number):
+        p = np.repeat((level * jitter / 3)[..., None], 4, axis=-1)
+        named = (ranks + 0.5 < most * share)[..., None].astype(int)
+        np.put_along_axis(p, named, 1 - (level * jitter)[..., None], axis=-1)
+        return p[:number]
+
+    return (
+        stack(*base, passes[0]),
+        stack(base[0] + shares + up / most, base[1] + levels + up / 100, passes[1]),
+    )
 
 
 @diagnose_uncertainty.check(
     points=2,
-    hint="Mutual information is the predictive entropy minus the mean entropy of the passes.",
-    more="Two entropies: that of the mean of the passes, and the mean of those of the passes. Their difference is what the passes contradict each other.",
+    hint="Take the difference of every row, new minus known, and then the mean plus and minus two standard errors.",
+    more="Both parts are arrays of one number per row: the mean entropy of the passes, and the entropy of their mean minus that. The standard error is the standard deviation (ddof=1) of the differences, divided by the root of their number.",
 )
-def tells_contradiction_from_agreement(ask, rng):
-    """tells passes that contradict each other from passes that agree to be unsure"""
+def gives_the_intervals_of_both_parts(ask, rng):
+    """gives the interval of each part, row by row and in nats, zeros included"""
+    _, *both = _said(ask, *_stacks(rng, shares=0.15, levels=0.05, noise=1))
+    known, new = _stacks(rng, shares=0.1, noise=1)
+    known[:, :8] = np.eye(4)[0]
+    return {"both parts": tuple(both), "sure rows": _said(ask, known, new)[1:]}
+
+
+@diagnose_uncertainty.check(
+    points=2,
+    hint="A part has risen if the whole interval of its change lies above 0: look at the lower end of each.",
+    more="Two questions with yes or no make four cases. A part that fell has not risen.",
+)
+def tells_what_has_risen(ask, rng):
+    """tells what has risen, from intervals, and says when that cannot be told"""
+    changes = {
+        "more disagreement": {"shares": 0.1, "noise": 1},
+        "more entropy in each pass": {"levels": 0.05, "noise": 1},
+        "more of both": {"shares": 0.2, "levels": 0.015},
+        "noise": {"shares": 0.01, "levels": 0.002, "noise": 1},
+        "less of both": {"shares": -0.1, "levels": -0.03, "noise": 1},
+        "less disagreement, more entropy": {"shares": -0.06, "levels": 0.06},
+    }
+    return {name: _said(ask, *_stacks(rng, **change))[0] for name, change in changes.items()}
+
+
+@diagnose_uncertainty.check(
+    hint="Compare equally many passes: the first ones of the larger stack, as many as the smaller one has.",
+    more="min(len(known), len(new)) passes of both. Either stack can be the larger one.",
+)
+def compares_equally_many_passes(ask, rng):
+    """compares equally many passes, the first ones, whichever stack has more of them"""
     return {
-        "sure passes that contradict each other": _said(ask, _contradicting(rng), 0.6),
-        "unsure passes that agree": _said(ask, _agreeing(rng), 0.6),
+        "fewer new passes": _said(ask, *_stacks(rng, shares=0.1, passes=(40, 5))),
+        "fewer known passes": _said(ask, *_stacks(rng, passes=(5, 40))),
     }
 
 
 @diagnose_uncertainty.check(
-    hint="More than *half of the entropy* must be mutual information: it is a share, not an amount.",
-    more="Compare information with total / 2, and with no fixed number.",
-)
-def compares_with_half_of_the_entropy(ask, rng):
-    """compares the mutual information with half of the entropy, for many mixtures"""
-    classes = int(rng.integers(3, 6))
-    said = {}
-    for sharpness in np.linspace(0.5, 0.95, 10):
-        p = _contradicting(rng, 3 * classes, classes, sharpness)
-        total = _of_mean(p)
-        share = 1 - _entropy(p).mean() / total
-        if abs(share - 0.5) >= 0.02:
-            said[f"information {share:.3f} of the entropy"] = _said(ask, p, 0.2)
-    # Sure passes add only to the information and unsure ones nothing, so these shares are exact.
-    for sure in (98, 102):
-        p = np.full((200, 2), 0.5)
-        p[:sure] = np.tile(np.eye(2), (sure // 2, 1))
-        said[f"information {sure / 200} of the entropy"] = _said(ask, p, 0.2)
-    # Every pass is torn between four of sixteen classes: log 4 of log 16. A small number that is
-    # added in the logarithm against log 0 takes more from the entropy than from the passes.
-    said["information 0.5 of the entropy"] = _said(ask, np.repeat(np.eye(4), 4, axis=1) / 4, 0.2)
-    return said
-
-
-@diagnose_uncertainty.check(
-    points=2,
-    hint="Equal passes come first: they have no mutual information, whatever the input is.",
-    more="Compare every pass with the first one, entry by entry, before you compute any entropy.",
+    hint="If all passes of one stack are equal, dropout was off there, and nothing can be said.",
+    more="Compare every pass with the first one, entry by entry, in the known stack and in the new one.",
 )
 def notices_that_dropout_is_off(ask, rng):
-    """notices equal passes before anything else, be they sure or not"""
-    unsure, sure = (np.tile(q, (5, 1)) for q in ([0.5, 0.25, 0.25], [1.0, 0.0, 0.0]))
-    differing = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.5, 0.3125, 0.1875]])
-    little = np.tile([0.5, 0.25, 0.25], (5, 1))
-    little[2] += [0, 2**-9, -(2**-9)]
-    turned = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
-    return {
-        "equal passes, unsure": _said(ask, unsure, 0.3),
-        "equal passes, sure": _said(ask, sure, 0.3),
-        "passes that differ a little": _said(ask, differing, 0.3),
-        "one pass that differs by 0.002": _said(ask, little, 0.3),
-        "equal numbers for other classes": _said(ask, turned, 0.3),
+    """notices a stack without any difference between its passes, and no other"""
+    known, new = _stacks(rng, shares=0.1)
+    little = np.repeat(new[:1], len(new), axis=0)
+    little[3, 0] += [0, 2**-9, -(2**-9), 0]
+    some = new.copy()
+    some[[1, -1]] = some[0]
+    cases = {
+        "off for the new objects": (known, np.repeat(new[:1], len(new), axis=0)),
+        "off for the known objects": (np.repeat(known[:1], len(known), axis=0), new),
+        "one pass that differs by 0.002": (known, little),
+        "a few equal passes": (known, some),
+        "a few equal known passes": (some, known),
     }
+    return {name: _said(ask, *stacks)[0] for name, stacks in cases.items()}
 
 
-@diagnose_uncertainty.check(
-    hint="The entropy of the average, in nats, is compared with `limit`.",
-    more="For passes (1, 0) and (0, 1) the entropy of the average is log 2 = 0.693: sure for a limit of 0.7, and not for a limit of 0.69.",
+# --- choose_rejection ------------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_rejection",
+    hints={
+        "no decision": "You predict nothing: call `predict` and choose the threshold by what happens on the dev rows.",
+        "over budget": "Your calls of `predict` take more passes than `budget` in all. A call with dropout off counts as one pass.",
+        "trusts the confidence": "Your threshold is the target itself. That would do if a confidence of 0.9 were right in 90 % of the cases. Measure how often the accepted dev rows are right.",
+        "chosen on test rows": "You choose by the test rows. They are there to report how good the choice is: choose by dev alone.",
+        "one stochastic pass": "You decide by a single pass with dropout on. It is one draw of many: average more passes, or switch dropout off.",
+        "one way only": "You try dropout off only, or on only. Which of the two accepts more rows at the target differs from network to network: try both on dev.",
+        "accepts everything": "You accept rows for which the network is too often wrong: the accepted dev rows miss the target.",
+        "accepts too little": "You reject many rows that could be accepted: a lower threshold, or more passes, keeps the target on dev as well.",
+        "rows of one confidence": "You ask how often rows *near* the threshold are right. All rows above it are accepted, so their accuracy is what counts.",
+        "wrong way round": "You accept the rows with the lowest confidence. Accept those whose confidence is at least the threshold.",
+    },
 )
-def knows_when_to_be_sure(ask, rng):
-    """is sure below the limit and not above it, in nats, zeros included"""
-    p = _agreeing(rng)
-    zeros = np.array([[1.0, 0, 0], [0.96875, 0.03125, 0], [1.0, 0, 0]])
-    half = np.array([[0.75, 0.25], [0.25, 0.75]])  # of entropy log 2, without any rounding
-    return {
-        "entropy just below the limit": _said(ask, p, _of_mean(p) + 0.01),
-        "entropy just above the limit": _said(ask, p, _of_mean(p) - 0.01),
-        "entropy equal to the limit": _said(ask, half, float(np.log(2))),
-        "entropy 0.001 above the limit": _said(ask, half, float(np.log(2)) - 0.001),
-        "probabilities of 0": _said(ask, zeros, 0.2),
+
+UNITS, RIGHT_BY, ENOUGH = 0.5, 0.04, 0.75  # dropout rate; tolerance of accuracy, share of the best
+
+
+class _Service:
+    """Predictions that cost passes, counted here, where an answer cannot reach the count."""
+
+    def __init__(self, rows, budget):
+        """rows: takes a number of passes, returns the probabilities of dev and of test rows."""
+        self.budget, self.spent, self.over, self.tried = budget, 0, 0, set()
+
+        def predict(passes, /):  # not a method: an answer gets copies of its arguments
+            passes = _number(passes)
+            if self.spent + max(passes, 1) > budget:
+                self.over = self.over or self.spent + max(passes, 1)
+                raise ValueError(f"{passes} passes are more than are left of the budget")
+            self.spent += max(passes, 1)
+            self.tried.add(passes)
+            return rows(passes)
+
+        self.predict = predict
+
+    def decide(self, ask, labels, target):
+        """Return the number of passes and the threshold that an answer chooses."""
+        try:
+            received = ask(self.predict, labels, target, self.budget)
+        except AnswerError:
+            if not self.over:
+                raise
+        if self.over:
+            asked = min(self.over, 10 * self.budget)
+            raise Failed(f"at most {self.budget} passes", f"at least {asked}", "over budget")
+        if not self.tried:
+            raise Failed("a choice by the dev rows", "nothing predicted", "no decision")
+        passes, threshold = outputs(received, (), ())
+        return _number(passes), float(threshold)
+
+
+def _number(passes):
+    """Return a number of passes; raise ValueError, with a sentence, for anything else."""
+    value = plain(passes)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and 0 <= value == np.floor(value) < 1e9:
+        return int(value)
+    raise ValueError("the passes are a whole number: 0 for dropout off, or how many to average")
+
+
+def _accepted(p, y, threshold):
+    """Return the share of the rows that are accepted, and how often these are right."""
+    sure = p.max(axis=1) >= threshold - 1e-9
+    return sure.mean(), (p.argmax(axis=1) == y)[sure].mean() if sure.any() else 1.0
+
+
+def _best_share(p, y, target):
+    """Return the largest share that a threshold can accept at the target."""
+    order = np.argsort(-p.max(axis=1))
+    right = np.cumsum((p.argmax(axis=1) == y)[order]) / np.arange(1, len(y) + 1)
+    reached = np.flatnonzero(right >= target)
+    return (reached[-1] + 1) / len(y) if len(reached) else 0.0
+
+
+class _Network:
+    """A network that was trained with dropout, on wrong labels: too sure of itself, or too modest."""
+
+    def __init__(self, rng, too_sure):
+        rows, steps, wrong = (160, 1200, 0.2) if too_sure else (500, 300, 0.4)
+        centres = np.linalg.qr(rng.normal(size=(8, 8)))[0][:4] * 2.3
+
+        def draw(number):
+            y = rng.permutation(np.arange(number) % 4)
+            return centres[y] + rng.normal(size=(number, 8)), y
+
+        x, y = draw(rows)
+        y = np.where(rng.random(rows) < wrong, rng.permutation(y), y)
+        rates = 0.0, (0.3 if too_sure else UNITS)
+        self.weights = training.train_network(x, y, steps, rng, rates=rates)
+        self.rows = {"dev": draw(2000), "test": draw(500), "hidden": draw(4000)}
+        self.rng = rng
+
+    def average(self, name, passes):
+        """Return the average probabilities of some passes, or of the one with dropout off."""
+        w1, b1, w2, b2 = self.weights
+        a, p = np.maximum(self.rows[name][0] @ w1 + b1, 0), 0.0
+        for _ in range(max(passes, 1)):
+            kept = (self.rng.random(a.shape) >= UNITS) / (1 - UNITS) if passes else 1.0
+            p = p + softmax((a * kept) @ w2 + b2)
+        return p / max(passes, 1)
+
+    def labels(self):
+        return {name: self.rows[name][1] for name in ("dev", "test")}
+
+
+@choose.check(
+    points=3,
+    hint="On hidden rows your choice misses the target, or rejects far more rows than it must. Sort the dev rows by confidence, and take the lowest threshold above which enough of them are right.",
+    more="For every threshold that a dev row offers: how many rows are accepted, and how often are these right? Of the thresholds that reach the target keep the one that accepts most. Do this with dropout off and with an average of many passes.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """reaches the target on hidden rows and accepts nearly as many as can be, for a network that is too sure and for one that is too modest"""
+    shown = []
+    for too_sure in (True, False):
+        network = _Network(rng, too_sure)
+        y, options = network.rows["hidden"][1], [network.average("hidden", n) for n in (0, 20)]
+        sure = np.sort(options[1].max(axis=1))[int(0.4 * len(y))]
+        target = round(_accepted(options[1], y, sure)[1], 2)
+        service = _Service(
+            lambda n, network=network: {name: network.average(name, n) for name in ("dev", "test")},
+            60,
+        )
+        passes, threshold = service.decide(ask, network.labels(), target)
+        share, right = _accepted(network.average("hidden", min(passes, 60)), y, threshold)
+        needed = ENOUGH * max(_best_share(p, y, target) for p in options)
+        kind = "too sure" if too_sure else "too modest"
+        shown.append(
+            (
+                f"{kind}: {needed:.2f} accepted, {target - RIGHT_BY:.2f} right",
+                f"{share:.2f} and {right:.2f}, at ({passes}, {threshold:.3f})",
+            )
+        )
+        if share < needed or right < target - RIGHT_BY:
+            mistakes = {
+                "trusts the confidence": abs(threshold - target) < 1e-3,
+                "one stochastic pass": passes == 1,
+                "accepts too little": share < needed,
+                "accepts everything": True,
+            }
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _made_up(rng, share, top):
+    """Return probabilities and labels: the surest `share` of the rows are nearly always right.
+
+    top: the confidence of the surest row; those of the others go down evenly to 0.4.
+    """
+    rows = 1000
+    confidence = np.linspace(top, 0.4, rows)
+    right = rng.random(rows) < np.where(np.arange(rows) < share * rows, 0.97, 0.45)
+    order, y = rng.permutation(rows), rng.integers(0, 3, rows)
+    confidence, right = confidence[order], right[order]
+    p = np.repeat((1 - confidence)[:, None] / 2, 3, axis=1)
+    p[np.arange(rows), np.where(right, y, (y + 1) % 3)] = confidence
+    return p, y
+
+
+@choose.check(
+    points=3,
+    hint="On the dev rows your choice misses the target, or another one accepts far more of them.",
+    more='predict returns a dict: use its entry "dev" and labels["dev"] alone. Compare dropout off with dropout on, at the best threshold of each.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses passes and threshold by the dev rows, when the test rows say otherwise"""
+    followed, tried, shown, few = {"dev": [], "test": []}, set(), ("", ""), False
+    for dropout in rng.permutation(2):  # whether dev asks for dropout on
+        target = round(rng.uniform(0.88, 0.92), 3)
+        # For each set of rows, the probabilities with dropout off, on, and on for few passes.
+        tables, labels = {}, {}
+        for name, good in (("dev", dropout), ("test", 1 - dropout)):
+            shares = [0.6 if on == good else 0.25 for on in (0, 1)]
+            made = [_made_up(rng, n, 0.99 if name == "dev" else 0.8) for n in (*shares, 0.2)]
+            labels[name] = made[0][1]
+            tables[name] = [_with_labels(p, y, labels[name]) for p, y in made]
+
+        def rows(passes, tables=tables):
+            return {name: ways[_way(passes)].copy() for name, ways in tables.items()}
+
+        service = _Service(rows, 50)
+        passes, threshold = service.decide(ask, labels, target)
+        tried |= {min(n, 1) for n in service.tried}
+        for name, y in labels.items():
+            share, right = _accepted(tables[name][_way(passes)], y, threshold)
+            needed = 0.7 * max(_best_share(p, y, target) for p in tables[name])
+            followed[name].append(share >= needed and right >= target - 0.01)
+            if name == "dev" and all(followed["dev"][:-1]):
+                wanted = f"{needed:.2f} accepted, {target - 0.01:.2f} right"
+                shown, few = (wanted, f"{share:.2f} and {right:.2f}"), share < needed
+    mistakes = {
+        "chosen on test rows": all(followed["test"]),
+        "one way only": len(tried) == 1,
+        "accepts too little": few,
+        "accepts everything": True,
     }
+    return judge(all(followed["dev"]), *shown, mistakes)
+
+
+def _way(passes):
+    """Return which of three tables a number of passes reads: off, on, or on for few passes."""
+    return 2 if 0 < passes < 5 else min(passes, 1)
+
+
+def _with_labels(p, y, wanted):
+    """Turn the classes of each row so that its label is the wanted one."""
+    shift = (np.arange(3) - (wanted - y)[:, None]) % 3
+    return np.take_along_axis(p, shift, axis=1)
+
+
+@choose.check(
+    hint="The passes of all your calls of `predict` together must be at most `budget`; dropout off counts as one.",
+    more="One call with dropout off, and one with budget - 1 passes, take the whole budget. Fewer will do.",
+)
+def keeps_to_the_budget(ask, rng):
+    """keeps to the budget of passes, with other budgets, targets and numbers of rows"""
+    for budget in (int(rng.integers(11, 20)), int(rng.integers(21, 90))):
+        p, y = _made_up(rng, 0.5, 0.95)
+        rows = int(rng.integers(600, 900))
+        service = _Service(lambda n, p=p[:rows]: {"dev": p.copy(), "test": p.copy()}, budget)
+        service.decide(ask, {"dev": y[:rows], "test": y[:rows]}, 0.9)
+    return judge(True, f"at most {service.budget} passes", f"{service.spent} passes")

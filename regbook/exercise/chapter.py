@@ -14,7 +14,7 @@ import numpy as np
 
 from regbook.exercise.answer import Answer, AnswerError, NotAttempted, Stopped, plain
 from regbook.exercise.compare import Failed, Outcome, alike, compare
-from regbook.exercise.report import Report, Row
+from regbook.exercise.report import Report, Row, rounded
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Exercise:
     @property
     def max_points(self) -> float:
         """Points of a right answer."""
-        return sum(check.points for check in self.checks)
+        return rounded(sum(check.points for check in self.checks))
 
     def check(
         self, *, points: float = 1, hint: str, more: str, keeps_input: bool = False

@@ -65,7 +65,8 @@ class Report:
     @property
     def points(self) -> float:
         """Points earned, before the weight."""
-        return sum(row.points for row in self.rows) if self.corrected is None else self.corrected
+        gained = rounded(sum(row.points for row in self.rows))
+        return gained if self.corrected is None else self.corrected
 
     @property
     def counted(self) -> tuple[float, float]:

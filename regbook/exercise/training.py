@@ -43,31 +43,43 @@ def train_network(
     steps: int,
     rng: np.random.Generator,
     *,
+    hidden: int = HIDDEN,
     rates: tuple[float, float] = (0.0, 0.0),
     augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    learning_rate: float = RATE,
+    radius: float = np.inf,
+    penalty: float = 0.0,
+    smoothing: float = 0.0,
 ) -> list[np.ndarray]:
     """Train a network with one hidden layer (ReLU) by SGD with momentum; return its four arrays.
 
-    x: rows of any shape; y: their labels, each class at least once. rates: of dropout, on the
-    inputs and on the hidden units. augment: changes the rows of many batches at once. Equal
-    generators give equal starts, batches and random numbers of dropout, whatever the rates.
+    x: rows of any shape; y: their labels, each class at least once. hidden: the number of hidden
+    units. rates: of dropout, on the inputs and on the hidden units. augment: changes the rows of
+    many batches at once. radius: of the ball to which the weights that enter a unit are put back
+    after each step. penalty: the strength of an L2 penalty on the kernels. smoothing: the
+    strength of label smoothing. Equal generators give equal starts, batches and random numbers of
+    dropout, whatever the other arguments.
     """
-    sizes = x[0].size, HIDDEN, y.max() + 1
+    sizes = x[0].size, hidden, y.max() + 1
     weights = []
     for fan_in, fan_out in pairwise(sizes):
         weights += [rng.normal(size=(fan_in, fan_out)) * np.sqrt(2 / fan_in), np.zeros(fan_out)]
     velocity = [np.zeros_like(w) for w in weights]
-    batches = _batches(x, np.eye(sizes[-1])[y], rng, rates, augment)
+    targets = (1 - smoothing) * np.eye(sizes[-1])[y] + smoothing / sizes[-1]
+    batches = _batches(x, targets, rng, hidden, rates, augment)
     for _, (inputs, targets, factors) in zip(range(steps), batches, strict=False):
         gradients = _gradients(weights, inputs, targets, factors)
         for w, v, gradient in zip(weights, velocity, gradients, strict=True):
+            kernel = w.ndim == 2
             v *= MOMENTUM
-            v -= RATE * gradient
+            v -= learning_rate * (gradient + 2 * penalty * kernel * w)
             w += v
+            if kernel and radius < np.inf:
+                w *= radius / np.linalg.norm(w, axis=0).clip(min=radius)
     return weights
 
 
-def _batches(x, targets, rng, rates, augment) -> Iterator[tuple]:
+def _batches(x, targets, rng, hidden, rates, augment) -> Iterator[tuple]:
     """Yield batches without end: inputs after dropout, targets, factors of the hidden units."""
 
     def factors(size, rate):
@@ -79,7 +91,7 @@ def _batches(x, targets, rng, rates, augment) -> Iterator[tuple]:
         inputs = drawn.reshape(DRAWN, BATCH, -1)
         inputs = inputs * factors(inputs.shape[-1], rates[0])
         yield from zip(
-            inputs, targets[rows].reshape(DRAWN, BATCH, -1), factors(HIDDEN, rates[1]), strict=True
+            inputs, targets[rows].reshape(DRAWN, BATCH, -1), factors(hidden, rates[1]), strict=True
         )
 
 

@@ -1,6 +1,10 @@
 """Right and wrong answers to the exercises of chapter 18, for `test_answers`."""
 
+from itertools import product
+
 import numpy as np
+
+from regbook.exercise import vary
 
 
 def forward_loops(x, gamma, beta, eps):
@@ -237,6 +241,78 @@ def fix_single_rows_only(*given):
     return y, *fix_two_branches(*given)[1:]
 
 
+# --- choose_normalization --------------------------------------------------------------------
+
+
+def choose(
+    train, choices, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, pairs: budget // pairs,
+    kinds=lambda kinds: kinds, momenta=lambda momenta: momenta,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    pairs = list(product(kinds(choices["kind"]), momenta(choices["momentum"])))
+    each = number(steps, budget, len(pairs))
+    return max(pairs, key=lambda pair: score(train(pair, each)))
+
+
+def choose_kind_first(train, choices, steps, budget):
+    """Try each kind with the first momentum, then the best kind with the others."""
+    kinds, momenta = choices["kind"], choices["momentum"]
+    each = budget // (len(kinds) + len(momenta))
+    dev = {(kind, momenta[0]): train((kind, momenta[0]), each)["dev"] for kind in kinds}
+    best, _ = max(dev, key=dev.get)
+    dev |= {(best, m): train((best, m), each)["dev"] for m in momenta[1:]}
+    return max(dev, key=dev.get)
+
+
+def choose_by_halving(train, choices, steps, budget):
+    """Train all pairs for two thirds of the budget, and the best two for the rest."""
+    pairs = [[kind, m] for kind in choices["kind"] for m in choices["momentum"]]
+    first = 2 * budget // 3 // len(pairs)
+    dev = [train(pair, first)["dev"] for pair in pairs]
+    best = [pairs[i] for i in np.argsort(dev)[-2:]]
+    return max(best, key=lambda pair: train(pair, budget // 6)["dev"])
+
+
+def choose_without_waste(train, choices, steps, budget):
+    """Give the kinds without a momentum one run only."""
+    first, *momenta = choices["momentum"]
+    pairs = [(kind, first) for kind in choices["kind"]] + [("batch", m) for m in momenta]
+    dev = [train(pair, budget // len(pairs))["dev"] for pair in pairs]
+    kind, momentum = pairs[int(np.argmax(dev))]
+    return np.str_(kind), np.float32(momentum)
+
+
+def choose_dev_then_test(train, choices, steps, budget):
+    """Look at the test rows, and leave them out of the choice."""
+    found = {}
+    for pair in product(choices["kind"], choices["momentum"]):
+        scores = train(pair, budget // 12)
+        found[pair] = scores["dev"], scores["test"]
+    return max(found, key=lambda pair: found[pair][0])
+
+
+def choose_until_refused(train, choices, steps, budget):
+    """Try all pairs in full until `train` refuses."""
+    best = 0, ("none", 0.9)
+    try:
+        for pair in product(choices["kind"], choices["momentum"]):
+            best = max(best, (train(pair, steps)["dev"], pair))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def choose_anyway(kind, place):
+    """Return the answer that tries all pairs and takes one that no score has a part in."""
+
+    def answer(train, choices, steps, budget):
+        choose(train, choices, steps, budget)
+        return kind, choices["momentum"][place]
+
+    return answer
+
+
 RIGHT = {
     "batchnorm_forward": [
         *(forward_loops, forward_float32, forward_torch, forward_torch_layer, forward_keras),
@@ -245,6 +321,13 @@ RIGHT = {
     "running_stats_update": [update_by_steps, update_by_libraries, update_float32_list],
     "convert_momentum": [convert_array, convert_torch, convert_rounded],
     "fix_the_eval_bug": [fix_two_branches, fix_torch, fix_keras],
+    "choose_normalization": [
+        choose,
+        choose_kind_first,
+        choose_by_halving,
+        choose_without_waste,
+        choose_dev_then_test,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -253,9 +336,35 @@ WRONG = {
     "batchnorm_backward": [("error", backward_no_sum), ("error", backward_only_dx)],
     "running_stats_update": [("rests_where_old_equals_new", update_weights_not_one)],
     "convert_momentum": [
-        ("gives_the_same_weights", lambda m: 0.01),
+        ("form", lambda m: 0.01),
         ("error", convert_nothing),
         ("error", convert_one_number),
     ],
     "fix_the_eval_bug": [("batch statistics", fix_single_rows_only)],
+    "choose_normalization": [
+        ("no decision", lambda train, choices, steps, budget: ("batch", 0.99)),
+        ("no decision", lambda train, choices, steps, budget: ("layer", 0.9)),
+        (
+            "no decision",
+            vary(choose, kinds=lambda kinds: kinds[-1:], momenta=lambda momenta: momenta[:1]),
+        ),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget // pairs + 1)),
+        ("over budget", choose_until_refused),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"] + scores["dev"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("dev ignored", choose_anyway("batch", -1)),
+        ("dev ignored", choose_anyway("none", 0)),
+        ("short runs", vary(choose, number=lambda steps, budget, pairs: 3)),
+        ("one kind only", vary(choose, kinds=lambda kinds: ["batch"])),
+        ("one momentum only", vary(choose, momenta=lambda momenta: momenta[-1:])),
+        ("error", lambda *task: choose(*task)[0]),
+        ("error", lambda *task: choose(*task)[::-1]),
+        ("error", lambda train, choices, steps, budget: train("batch", steps)),
+        ("error", lambda train, choices, steps, budget: train(("batch", 0.123), steps)),
+        ("error", lambda train, choices, steps, budget: train(("layer", 0.9), 0.5)),
+    ],
 }

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-QUESTION, STOP = "question the Bayes error", "stop"
+from regbook.exercise import vary
+
+QUESTION, STOP, REPEAT = "question the Bayes error", "stop", "repeat more"
 BIAS, VARIANCE = "reduce bias", "reduce variance"
 
 
@@ -51,19 +53,56 @@ def decomposition_keras(predictions, targets):
     return keras.ops.mean(keras.ops.square(mean - np.float32(targets))), keras.ops.mean(variance)
 
 
-def step_nested(train_err, dev_err, bayes_err, *, tolerance=0.02):
-    bias, variance = train_err - bayes_err, dev_err - train_err
-    if bias + variance < 0:
+def step_nested(train_errs, dev_errs, bayes_err, *, tolerance=0.02, errors=2):
+    """Ask by the ratio of a mean to its standard error; no spread counts as any ratio."""
+
+    def above(values, bound):
+        """Return 1, -1 or 0: surely above the bound, surely below, or neither."""
+        away = sum(values) / len(values) - bound
+        square = sum((value - bound - away) ** 2 for value in values) / (len(values) - 1)
+        return 0 if abs(away) <= errors * (square / len(values)) ** 0.5 else 1 if away > 0 else -1
+
+    bias = [t - bayes_err for t in train_errs]
+    variance = [d - t for t, d in zip(train_errs, dev_errs, strict=True)]
+    if above(list(dev_errs), bayes_err) < 0:
         return QUESTION
-    gap, text = max((bias, BIAS), (variance, VARIANCE))
-    return text if gap >= tolerance else STOP
+    if above(bias, tolerance) < 0 and above(variance, tolerance) < 0:
+        return STOP
+    larger = above([b - v for b, v in zip(bias, variance, strict=True)], 0)
+    return {1: BIAS, -1: VARIANCE, 0: REPEAT}[larger]
 
 
-def step_numpy_text(train_err, dev_err, bayes_err):
-    gaps = np.array([dev_err - train_err, train_err - bayes_err])  # the first wins a tie
-    if gaps.sum() < 0:
+def step_statistics(train_errs, dev_errs, bayes_err):
+    import statistics
+
+    def bounds(values):
+        values = [float(value) for value in values]
+        half = 2 * statistics.stdev(values) / len(values) ** 0.5
+        return statistics.fmean(values) - half, statistics.fmean(values) + half
+
+    gaps = train_errs - bayes_err, dev_errs - train_errs
+    if bounds(dev_errs)[1] < bayes_err:
         return np.str_(QUESTION)
-    return np.array([VARIANCE, BIAS])[gaps.argmax()] if gaps.max() >= 0.02 else STOP
+    if max(bounds(gap)[1] for gap in gaps) < 0.02:
+        return STOP
+    low, high = bounds(2 * train_errs - dev_errs - bayes_err)
+    return BIAS if low > 0 else VARIANCE if high < 0 else REPEAT
+
+
+def step_torch(train_errs, dev_errs, bayes_err):
+    import torch
+
+    train, dev = torch.tensor(train_errs), torch.tensor(dev_errs)
+    values = torch.stack(
+        [dev - bayes_err, train - bayes_err, dev - train, 2 * train - bayes_err - dev]
+    )
+    half = 2 * values.std(dim=1) / values.shape[1] ** 0.5
+    low, high = values.mean(dim=1) - half, values.mean(dim=1) + half
+    if high[0] < 0:
+        return QUESTION
+    if (high[1:3] < 0.02).all():
+        return STOP
+    return BIAS if low[3] > 0 else VARIANCE if high[3] < 0 else REPEAT
 
 
 def curve_python_random(fit_score, X, y, sizes, seed):
@@ -149,6 +188,82 @@ def _torch_network(*, decay=2.0, column=True, loss="square", zero=True, share=Fa
     return solve
 
 
+# --- spend_budget ----------------------------------------------------------------------------
+
+
+def paid(rows, units, compute):
+    return [(m, n) for m in rows for n in units if m * n <= compute]
+
+
+def spend_by_halving(train, rows, units, compute, steps, budget):
+    """Train all plans briefly, the better half longer, and so on."""
+    plans = paid(rows, units, compute)
+    number = budget // (3 * len(plans))
+    while len(plans) > 1:
+        dev = [train(plan, number)["dev"] for plan in plans]
+        plans = [plans[i] for i in np.argsort(dev)[::-1][: max(1, len(plans) // 2)]]
+        number *= 2
+    return plans[0]
+
+
+def spend_all_compute(train, rows, units, compute, steps, budget):
+    """Try only plans that leave no compute unspent, in full."""
+    plans = [
+        (m, max(n for n in units if m * n <= compute)) for m in rows if m * min(units) <= compute
+    ]
+    return np.float32(max(plans, key=lambda plan: train(plan, steps)["dev"]))
+
+
+def spend_both_ends(train, rows, units, compute, steps, budget):
+    """Compare many rows with many units, and then neighbours of the better end."""
+    plans = [(m, n) for m, n in paid(rows, units, compute) if 2 * m * n > compute]
+    ends = [plans[-1], plans[0], plans[len(plans) // 2], plans[1], plans[-2]]
+    scores = {plan: train(plan, steps)["dev"] for plan in ends}
+    for plan in plans:
+        if plan not in scores and len(scores) < budget // steps:
+            scores[plan] = train(plan, steps)["dev"]
+    return [int(number) for number in max(scores, key=scores.get)]
+
+
+def spend_of_some(train, rows, units, compute, steps, budget):
+    """Try the dearest plans, as many as the budget pays in full."""
+    plans = sorted(paid(rows, units, compute), key=lambda plan: -plan[0] * plan[1])
+    return max(plans[: budget // steps], key=lambda plan: train(plan, steps)["dev"])
+
+
+def spend(
+    train, rows, units, compute, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, plans: budget // plans,
+    plans=paid,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    plans = plans(rows, units, compute)
+    each = number(steps, budget, len(plans))
+    return max(plans, key=lambda plan: score(train(plan, each)))
+
+
+def spend_until_refused(train, rows, units, compute, steps, budget):
+    """Try all plans in full until `train` refuses."""
+    best = 0, (rows[0], units[0])
+    try:
+        for _ in range(3):
+            for plan in paid(rows, units, compute):
+                best = max(best, (train(plan, steps)["dev"], plan))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def spend_anyway(pick):
+    """Return the answer that tries all plans and takes one that no score has a part in."""
+
+    def answer(train, rows, units, compute, steps, budget):
+        spend(train, rows, units, compute, steps, budget)
+        return pick(paid(rows, units, compute))
+
+    return answer
+
+
 # --- wrong answers ---------------------------------------------------------------------------
 
 
@@ -203,12 +318,23 @@ def curve_half(fit_score, X, y, sizes, seed):
     return [fit_score(X[order[:n]], y[order[:n]]) for n in sizes]
 
 
+def step_means(train_err, dev_err, bayes_err):
+    """Diagnose from three numbers, as if chance had no part in them."""
+    bias, variance = train_err - bayes_err, dev_err - train_err
+    if dev_err < bayes_err:
+        return QUESTION
+    if bias < 0.02 and variance < 0.02:
+        return STOP
+    return BIAS if bias > variance else VARIANCE if bias < variance else REPEAT
+
+
 RIGHT = {
     "bayes_error": [bayes_loop, bayes_torch, bayes_float32],
     "bias_variance_decomposition": [decomposition_loop, decomposition_torch, decomposition_keras],
-    "next_step": [step_nested, step_numpy_text],
+    "next_step": [step_nested, step_statistics, step_torch],
     "learning_curve": [curve_python_random, curve_torch, curve_sort],
     "train_and_predict": [network_numpy, network_keras, _torch_network()],
+    "spend_budget": [spend_by_halving, spend_all_compute, spend_both_ends, spend_of_some],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -226,10 +352,13 @@ WRONG = {
     "next_step": [
         ("text", lambda t, d, b: step_nested(t, d, b).replace("reduce", "lower")),
         ("text", lambda t, d, b: step_nested(t, d, b).capitalize()),
-        ("stops_when_both_gaps_are_small", lambda t, d, b: step_nested(t, d, b, tolerance=0.01)),
-        ("stops_when_both_gaps_are_small", lambda t, d, b: step_nested(t, d, b, tolerance=0.04)),
-        ("stops_when_both_gaps_are_small", lambda t, d, b: step_nested(t, d, b, tolerance=0.019)),
-        ("stops_when_both_gaps_are_small", lambda t, d, b: step_nested(t, d, b, tolerance=0.021)),
+        ("stops_when_both_gaps_are_surely_small", vary(step_nested, tolerance=0.018)),
+        ("stops_when_both_gaps_are_surely_small", vary(step_nested, tolerance=0.04)),
+        ("stops_when_both_gaps_are_surely_small", vary(step_nested, tolerance=0.0199)),
+        ("one standard error", vary(step_nested, errors=1.2)),
+        ("more than two", vary(step_nested, errors=2.8)),
+        ("means only", lambda t, d, b: step_means(t.mean(), d.mean(), b)),
+        ("error", lambda t, d, b: step_means(t, d, b)),
         ("form", lambda t, d, b: 1),
     ],
     "learning_curve": [
@@ -251,5 +380,38 @@ WRONG = {
         ("form", lambda *case: np.squeeze(network_numpy(*case))),
         ("fits_the_data_without_penalty", _torch_network(loss="abs")),
         ("changes its input", _torch_network(share=True)),
+    ],
+    "spend_budget": [
+        ("no decision", lambda train, rows, units, compute, steps, budget: (128, 8)),
+        ("no decision", lambda train, rows, units, compute, steps, budget: (rows[-1], units[0])),
+        ("no decision", vary(spend, plans=lambda rows, units, compute: [(rows[2], units[2])])),
+        ("over budget", vary(spend, number=lambda steps, budget, plans: budget)),
+        ("over budget", vary(spend, number=lambda steps, budget, plans: budget // plans + steps)),
+        ("over budget", vary(spend, number=lambda steps, budget, plans: budget // plans + 1)),
+        ("over budget", spend_until_refused),
+        ("chosen on test rows", vary(spend, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(spend, score=lambda s: 2 * s["test"] + s["dev"])),
+        ("chosen on train rows", vary(spend, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(spend, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(spend, score=lambda scores: -scores["dev"])),
+        ("dev ignored", spend_anyway(lambda plans: plans[len(plans) // 2])),
+        ("dev ignored", spend_anyway(lambda plans: plans[1])),
+        ("short runs", vary(spend, number=lambda steps, budget, plans: 3)),
+        (
+            "rows alone",
+            vary(spend, plans=lambda rows, units, compute: [(m, units[0]) for m in rows]),
+        ),
+        (
+            "units alone",
+            vary(spend, plans=lambda rows, units, compute: [(rows[0], n) for n in units]),
+        ),
+        ("error", lambda *task: spend(*task)[0]),
+        ("error", lambda *task: spend(*task)[::-1]),
+        ("error", lambda *task: [2 * number for number in spend(*task)]),
+        (
+            "error",
+            lambda train, rows, units, compute, steps, budget: train((rows[-1], units[-1]), 1),
+        ),
+        ("error", lambda train, rows, units, compute, steps, budget: train((128, 8), 0.5)),
     ],
 }

@@ -5,6 +5,8 @@ import random
 
 import numpy as np
 
+from regbook.exercise import vary
+
 
 def kfold_split(n, k, seed):
     return np.array_split(np.random.default_rng(seed).permutation(n), k)
@@ -184,6 +186,105 @@ def loop_autograd(X, y, folds, w, lr, steps):
     return predictions, ((predictions - y) ** 2).mean().sqrt()
 
 
+# --- repaired_score --------------------------------------------------------------------------
+
+
+def repaired_by_one_out(X, y, patient, counts, seed):
+    """One patient out at a time, and one number of columns for all."""
+    from scipy.spatial.distance import cdist
+
+    right = np.empty(len(y), bool)
+    for name in {*patient}:
+        test = patient == name
+        means, scale = np.nanmean(X[~test], axis=0), np.nanstd(X[~test], axis=0)
+        filled, labels = np.where(np.isnan(X), means, X) / scale, y[~test]
+        centres = np.array([filled[~test][labels == c].mean(axis=0) for c in (0, 1)])
+        columns = np.argsort(-np.ptp(centres, axis=0))[: min(counts)]
+        found = cdist(filled[test][:, columns], centres[:, columns]).argmin(axis=1)
+        right[test] = found == y[test]
+    return right.mean()
+
+
+def repaired(
+    X, y, patient, counts, seed, *, k=5, fill="train", columns="train", apart=False,
+    choose="within", test_on="test",
+):  # fmt: skip
+    """Deal patients into folds, and choose the number of columns within each turn.
+
+    The options put the leaks back.
+    """
+    X, rng, everyone = X.copy(), np.random.default_rng(seed), np.arange(len(y))
+    if fill == "class":
+        for label in (0, 1):
+            rows = X[y == label]
+            X[y == label] = np.where(np.isnan(rows), np.nanmean(rows, axis=0), rows)
+    if fill == "all":
+        X = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+    unit = everyone if apart else patient
+
+    def deal(rows, k):
+        parts = np.array_split(rng.permutation(np.unique(unit[rows])), k)
+        return [rows[np.isin(unit[rows], part)] for part in parts]
+
+    def ranked(x, labels):
+        filled = np.where(np.isnan(x), np.nanmean(x, axis=0), x) / np.nanstd(x, axis=0)
+        return np.argsort(-abs(filled[labels == 0].mean(axis=0) - filled[labels == 1].mean(axis=0)))
+
+    all_ranked = ranked(X, y)
+
+    def right(train, test, counts):
+        means, scale = np.nanmean(X[train], axis=0), np.nanstd(X[train], axis=0)
+        inputs, new = (np.where(np.isnan(X[r]), means, X[r]) / scale for r in (train, test))
+        order = ranked(X[train], y[train]) if columns == "train" else all_ranked
+        far = [
+            ((new - inputs[y[train] == label].mean(axis=0))[:, order] ** 2).cumsum(axis=1)
+            for label in (0, 1)
+        ]
+        return ((far[0] > far[1]) == (y[test] == 1)[:, None])[:, np.array(counts) - 1]
+
+    def scores(rows, k):
+        parts = [right(np.setdiff1d(rows, test), test, counts) for test in deal(rows, k)]
+        return np.concatenate(parts).mean(axis=0)
+
+    if choose == "best":
+        return scores(everyone, k).max()
+    if choose == "middle":
+        return scores(everyone, k)[len(counts) // 2]
+    found = []
+    for test in deal(everyone, k):
+        train = np.setdiff1d(everyone, test)
+        best = [counts[scores(train, k - 1).argmax()]]
+        found.append(right(train, train if test_on == "train" else test, best))
+    return np.concatenate(found).mean()
+
+
+def repaired_by_pipeline(X, y, patient, counts, seed):
+    """scikit-learn: everything that learns is a step of the pipeline."""
+    from sklearn.feature_selection import SelectKBest
+    from sklearn.impute import SimpleImputer
+    from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.neighbors import NearestCentroid
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    select = SelectKBest(k=int(counts[0]))
+    model = make_pipeline(SimpleImputer(), StandardScaler(), select, NearestCentroid())
+    sizes = cross_val_score(model, X, y, groups=patient, cv=GroupKFold(3))
+    return sizes.mean()
+
+
+def leaky_score(X, y, patient, counts, seed):
+    """The notebook as it is."""
+    return repaired(
+        X, y, patient, counts, seed, fill="class", columns="all", apart=True, choose="best"
+    )
+
+
+def repaired_by_average(*case):
+    """Another choice of folds, and the average of two deals."""
+    return (repaired(*case, k=8, choose="middle") + repaired(*case, k=4, fill="all")) / 2
+
+
 RIGHT = {
     "kfold_indices": [kfold_split, kfold_torch, kfold_python, kfold_by_draws],
     "out_of_sample_predictions": [oos_split, oos_reordered, oos_torch],
@@ -198,6 +299,13 @@ RIGHT = {
         lambda *task: loop_numpy(*task, dtype=np.float32),
         loop_keras,
         loop_autograd,
+    ],
+    "repaired_score": [
+        repaired,
+        repaired_by_one_out,
+        vary(repaired, choose="middle", k=8),
+        repaired_by_pipeline,
+        repaired_by_average,
     ],
 }
 
@@ -229,5 +337,24 @@ WRONG = {
         ("repairs_all_four", lambda *task: [np.round(v, 2) for v in loop_numpy(*task)]),
         ("form", lambda *task: loop_numpy(*task)[0]),
         ("error", lambda X, y, folds, w: y),
+    ],
+    "repaired_score": [
+        ("filled by class", leaky_score),
+        ("filled by class", vary(repaired, fill="class")),
+        ("filled by class", vary(repaired, fill="class", choose="middle")),
+        ("columns chosen on all rows", vary(repaired, columns="all")),
+        ("columns chosen on all rows", vary(repaired, columns="all", choose="best")),
+        ("patients in two folds", vary(repaired, apart=True)),
+        ("patients in two folds", vary(repaired, apart=True, choose="middle", k=10)),
+        ("best of several reported", vary(repaired, choose="best")),
+        ("best of several reported", vary(repaired, choose="best", k=3)),
+        ("seen rows", vary(repaired, test_on="train")),
+        ("nothing is found", lambda *case: 0.5),
+        ("nothing is found", lambda X, *case: repaired(np.sign(X - X), *case)),
+        ("nothing is found", lambda X, y, *case: repaired(X, y[::-1], *case)),
+        ("in per cent", lambda *case: 100 * repaired(*case)),
+        ("another score each time", lambda *case: repaired(*case[:4], None)),
+        ("error", lambda *case: [repaired(*case), 0]),
+        ("error", lambda X, y, patient: 0.7),
     ],
 }

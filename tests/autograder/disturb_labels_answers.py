@@ -150,48 +150,48 @@ def step_in_place(kernel, bias, x, y, alpha, lr):
     return kernel, bias
 
 
-def values_loop(y, fraction, scale, rng):
-    return [v + scale * rng.standard_normal() if rng.random() < fraction else v for v in y]
+def values_loop(y, alpha, scale, rng):
+    return [v + scale * rng.standard_normal() if 100 * rng.random() < alpha else v for v in y]
 
 
-def values_torch(y, fraction, scale, rng):
+def values_torch(y, alpha, scale, rng):
     import torch
 
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     noise = scale * torch.randn(y.shape, generator=generator)
-    return torch.tensor(y) + noise * (torch.rand(y.shape, generator=generator) < fraction)
+    return torch.tensor(y) + noise * (100 * torch.rand(y.shape, generator=generator) < alpha)
 
 
-def values_by_number(y, fraction, scale, rng):
+def values_by_number(y, alpha, scale, rng):
     noise = rng.normal(0, scale, size=y.shape)
-    return np.where(rng.permutation(len(y)) < fraction * len(y), y + noise, y)
+    return np.where(rng.permutation(len(y)) < alpha / 100 * len(y), y + noise, y)
 
 
-def values_all_or_none(y, fraction, scale, rng):
-    return y + gaussian(y, scale, rng) if rng.random() < fraction else y
+def values_all_or_none(y, alpha, scale, rng):
+    return y + gaussian(y, scale, rng) if 100 * rng.random() < alpha else y
 
 
-def values_replaced(y, fraction, scale, rng):
-    return np.where(rng.random(y.shape) < fraction, gaussian(y, scale, rng), y)
+def values_replaced(y, alpha, scale, rng):
+    return np.where(100 * rng.random(y.shape) < alpha, gaussian(y, scale, rng), y)
 
 
-def values_in_place(y, fraction, scale, rng):
-    rows = np.flatnonzero(rng.random(len(y)) < fraction)
+def values_in_place(y, alpha, scale, rng):
+    rows = np.flatnonzero(100 * rng.random(len(y)) < alpha)
     y[rows] += rng.normal(0, scale, len(rows)).astype("float32")
     return y
 
 
-def values_float32(y, fraction, scale, rng):
-    return values_in_place(np.float32(y), fraction, scale, rng)
+def values_float32(y, alpha, scale, rng):
+    return values_in_place(np.float32(y), alpha, scale, rng)
 
 
 def gaussian(y, scale, rng):
     return rng.normal(scale=scale, size=y.shape)
 
 
-def values_with(noise=gaussian, draw=one_draw_per_row):
-    def answer(y, fraction, scale, rng):
-        return y + np.where(draw(y, rng) < fraction, noise(y, scale, rng), 0)
+def values_with(noise=gaussian, draw=one_draw_per_row, share=lambda alpha: alpha / 100):
+    def answer(y, alpha, scale, rng):
+        return y + np.where(draw(y, rng) < share(alpha), noise(y, scale, rng), 0)
 
     return answer
 
@@ -232,6 +232,129 @@ def diagnosis_counter(seen, y):
     return "drawn anew" if modes == y.tolist() else "both"
 
 
+def at_best_epoch(found, rows="test"):
+    return [test[dev.argmax()] for dev, test in zip(found["dev"], found[rows], strict=True)]
+
+
+def by_t(differences, margin):
+    """Judge by Student's interval."""
+    from scipy import stats
+
+    low, high = stats.t.interval(
+        0.95, len(differences) - 1, np.mean(differences), stats.sem(differences)
+    )
+    if low > 0:
+        return "helps"
+    if high < 0:
+        return "harms"
+    return "no difference" if max(-low, high) < margin else "cannot tell"
+
+
+def verdicts_by(choose, judge=by_t, score=at_best_epoch):
+    """Return the answer that lets `choose` find a pair of each method."""
+
+    def answer(train, settings, tuning, fresh, margin, budget):
+        scores = {}
+        for method, pairs in settings.items():
+            pair = choose(lambda *p, m=method: train(m, *p), pairs, tuning)
+            scores[method] = np.array(score(train(method, pair, fresh)))
+        none = scores.pop("none")
+        return {method: judge(values - none, margin) for method, values in scores.items()}
+
+    return answer
+
+
+def highest(train, pairs, splits):
+    return max(pairs, key=lambda pair: train(pair, splits)["dev"].max(axis=1).mean())
+
+
+def highest_split_by_split(train, pairs, splits):
+    """Ask for each split by itself, and average the scores at the best epochs."""
+    means = [np.mean([train(p, [s])["dev"].max() for s in splits]) for p in pairs]
+    return list(pairs[int(np.argmax(means))])
+
+
+def halving(train, pairs, splits):
+    """Drop the worse half after each split."""
+    total = dict.fromkeys(map(tuple, pairs), 0.0)
+    for split in splits:
+        for pair in total:
+            total[pair] += train(pair, int(split))["dev"].max()
+        best = sorted(total, key=total.get, reverse=True)
+        total = {pair: total[pair] for pair in best[: max(1, len(best) // 2)]}
+    return best[0]
+
+
+def highest_of_common_epoch(train, pairs, splits):
+    """Choose by the best epoch of the mean curve."""
+    curves = [train(pair, splits)["dev"].mean(axis=0).max() for pair in pairs]
+    return pairs[np.argsort(curves)[-1]]
+
+
+def by_bootstrap(differences, margin):
+    rng = np.random.default_rng(0)
+    means = rng.choice(differences, (2000, len(differences))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    outcomes = {
+        "helps": low > 0,
+        "harms": high < 0,
+        "no difference": -margin < low <= high < margin,
+    }
+    return next((name for name, holds in outcomes.items() if holds), "cannot tell")
+
+
+def split_by_split(train, settings, tuning, fresh, margin, budget):
+    """Let every fresh split choose its own setting and epoch by its dev rows."""
+    scores = {}
+    for method, pairs in settings.items():
+        found = [train(method, pair, fresh) for pair in pairs]
+        dev, test = (np.stack([f[rows] for f in found]) for rows in ("dev", "test"))
+        best = dev.max(axis=2).argmax(axis=0)  # setting by split
+        at = [(i, s, dev[i, s].argmax()) for s, i in enumerate(best)]
+        scores[method] = np.array([test[place] for place in at])
+    return {m: by_t(values - scores["none"], margin) for m, values in scores.items() if m != "none"}
+
+
+def first(train, pairs, splits):
+    return pairs[0]
+
+
+def last_epoch(found):
+    return found["test"][:, -1]
+
+
+def by_sign(differences, margin):
+    return "helps" if differences.mean() > 0 else "harms"
+
+
+def with_all_splits(train, pairs, splits):
+    return highest(train, pairs, [*splits, *range(3)])
+
+
+def everywhere(train, settings, tuning, fresh, margin, budget):
+    """Tune on all splits, the fresh ones included."""
+    return verdicts_by(highest)(train, settings, [*tuning, *fresh], fresh, margin, budget)
+
+
+def until_refused(train, settings, tuning, fresh, margin, budget):
+    """Tune on all splits, until `train` refuses."""
+    try:
+        return everywhere(train, settings, tuning, fresh, margin, budget)
+    except ValueError:
+        return dict.fromkeys(list(settings)[1:], "cannot tell")
+
+
+def on_tuning_splits(train, settings, tuning, fresh, margin, budget):
+    return verdicts_by(highest)(train, settings, tuning, tuning, margin, budget)
+
+
+def always(text):
+    def answer(train, settings, *rest):
+        return {method: text for method in settings if method != "none"}
+
+    return answer
+
+
 RIGHT = {
     "disturb_labels": [
         *(labels_loop, labels_chances, labels_torch, labels_keras, labels_float, labels_indexed),
@@ -240,6 +363,13 @@ RIGHT = {
     "expected_step": [step_numpy, step_all_labels, step_keras],
     "disturb_values": [values_loop, values_torch, values_float32, values_with()],
     "diagnose_noise": [diagnosis_torch, diagnosis_by_counts, diagnosis_counter],
+    "fair_verdict": [
+        verdicts_by(highest),
+        verdicts_by(highest_split_by_split, by_bootstrap),
+        verdicts_by(halving),
+        verdicts_by(highest_of_common_epoch),
+        split_by_split,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -273,14 +403,17 @@ WRONG = {
     "expected_step": [("labels are drawn", step_drawn), ("changes its input", step_in_place)],
     "disturb_values": [
         ("every row", values_with(draw=lambda y, rng: np.full(y.shape, -1))),
-        ("fraction swapped", lambda y, share, *rest: values_loop(y, 1 - share, *rest)),
-        ("nothing disturbed", lambda y, fraction, scale, rng: y),
+        ("keep and disturb swapped", lambda y, alpha, *rest: values_loop(y, 100 - alpha, *rest)),
+        ("nothing disturbed", lambda y, alpha, scale, rng: y),
         ("one draw for the batch", values_with(lambda y, scale, rng: rng.normal(scale=scale))),
         ("one coin for the batch", values_all_or_none),
         ("one coin for the batch", values_with(draw=lambda y, rng: rng.random())),
         ("fixed count", values_by_number),
         ("fixed noise", values_with(lambda y, s, rng: gaussian(y, s, np.random.default_rng(3)))),
-        ("percent", lambda y, share, *rest: values_loop(y, share / 100, *rest)),
+        ("percent of a percent", lambda y, alpha, *rest: values_loop(y, alpha / 100, *rest)),
+        ("percent taken as a fraction", values_with(share=lambda alpha: alpha)),
+        ("whole percents", values_with(share=lambda alpha: int(alpha) / 100)),
+        ("whole percents", values_with(share=lambda alpha: round(alpha) / 100)),
         ("replaced", values_replaced),
         ("scale as mean", values_with(lambda y, scale, rng: rng.normal(scale, size=y.shape))),
         ("not Gaussian", values_with(lambda y, s, rng: rng.laplace(0, s / 2**0.5, y.shape))),
@@ -294,5 +427,39 @@ WRONG = {
         ("same noise each time", lambda *given: values_loop(*given[:3], np.random.default_rng(1))),
         ("fixed rows", values_with(draw=lambda y, rng: np.linspace(0, 1, len(y)))),
         ("changes its input", values_in_place),
+    ],
+    "fair_verdict": [
+        ("nothing mended", verdicts_by(first, by_sign, last_epoch)),
+        ("nothing mended", verdicts_by(first, by_t, last_epoch)),
+        ("nothing mended", verdicts_by(first)),
+        ("last epoch", verdicts_by(highest, score=last_epoch)),
+        ("no interval", verdicts_by(highest, by_sign)),
+        ("reported on dev rows", verdicts_by(highest, score=lambda f: f["dev"].max(axis=1))),
+        ("chosen on test rows", verdicts_by(highest, score=lambda f: f["test"].max(axis=1))),
+        (
+            "chosen on test rows",
+            verdicts_by(
+                lambda train, pairs, splits: max(
+                    pairs, key=lambda pair: train(pair, splits)["test"].max(axis=1).mean()
+                )
+            ),
+        ),
+        ("cannot tell for nothing", verdicts_by(highest, lambda d, margin: by_t(d, 0))),
+        ("nothing for cannot tell", verdicts_by(highest, lambda d, margin: by_t(d, np.inf))),
+        ("baseline minus method", verdicts_by(highest, lambda d, margin: by_t(-d, margin))),
+        ("over budget", everywhere),
+        ("over budget", until_refused),
+        ("too few splits", on_tuning_splits),
+        (
+            "too few splits",
+            lambda *given: verdicts_by(highest)(*given[:3], given[3][:4], *given[4:]),
+        ),
+        ("no decision", always("cannot tell")),
+        ("no decision", always("helps")),
+        ("error", always("gains")),
+        ("error", lambda *given: list(verdicts_by(highest)(*given).values())),
+        ("error", verdicts_by(with_all_splits)),
+        ("error", verdicts_by(lambda train, pairs, splits: (30.0, 0.5))),
+        ("error", lambda train, settings, *rest: train("dropout", settings["none"][0], [1])),
     ],
 }

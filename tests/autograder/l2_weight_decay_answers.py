@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from regbook.exercise import vary
+
 
 def penalty_loop(weights, lam):
     total = 0.0
@@ -164,6 +166,82 @@ def torch_class(n_inputs, n_hidden, n_classes, lam, lr):
     return model, torch.optim.SGD([{"params": [p], "weight_decay": d} for p, d in pairs], lr=lr)
 
 
+def choose_by_halving(train, strengths, steps, budget):
+    """Try all strengths briefly, the better third longer, and so on."""
+    left, number = list(strengths), steps // 4
+    while len(left) > 1:
+        dev = [train(strength, number)["dev"] for strength in left]
+        left = [left[i] for i in np.argsort(dev)[::-1][: max(1, len(left) // 3)]]
+        number *= 2
+    return left[0]
+
+
+def choose_and_refine(train, strengths, steps, budget):
+    """Try every second strength, and then the neighbours of the best, for equally long."""
+    dev, last = {}, len(strengths)
+    number = budget // (last // 2 + 3)
+    for i in range(0, last, 2):
+        dev[i] = train(strengths[i], number)["dev"]
+    best = max(dev, key=dev.get)
+    for i in {max(best - 1, 0), min(best + 1, last - 1)} - dev.keys():
+        dev[i] = train(strengths[i], number)["dev"]
+    return np.float32(strengths[max(dev, key=dev.get)])
+
+
+def choose_of_four(train, strengths, steps, budget):
+    """Try 0 and three strengths that are spread over the list, in full."""
+    some = [strengths[round(i * (len(strengths) - 1))] for i in (0, 0.38, 0.62, 0.8)]
+    return max(some, key=lambda strength: train(strength, steps)["dev"])
+
+
+def choose_strongest(train, strengths, steps, budget):
+    """Give all an equal share, and take the strongest that is as good as the best."""
+    dev = np.array([train(s, budget // len(strengths))["dev"] for s in strengths])
+    return strengths[np.flatnonzero(dev > dev.max() - 0.01)[-1]]
+
+
+def choose_upwards(train, strengths, steps, budget):
+    """Go up the list until the dev accuracy has clearly passed its highest."""
+    dev, number = [], budget // len(strengths)
+    for strength in strengths:
+        dev.append(train(strength, number)["dev"])
+        if dev[-1] < max(dev) - 0.12:
+            break
+    return strengths[int(np.argmax(dev))]
+
+
+def choose(
+    train, strengths, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, count: budget // count,
+    some=lambda strengths: strengths,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    tried = list(some(strengths))
+    each = number(steps, budget, len(tried))
+    return max(tried, key=lambda strength: score(train(strength, each)))
+
+
+def choose_until_refused(train, strengths, steps, budget):
+    """Try all strengths in full until `train` refuses."""
+    best = 0, 0
+    try:
+        for strength in strengths:
+            best = max(best, (train(strength, steps)["dev"], strength))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def choose_anyway(pick):
+    """Return the answer that tries all strengths and takes one that no score has a part in."""
+
+    def answer(train, strengths, steps, budget):
+        choose(train, strengths, steps, budget)
+        return pick(strengths)
+
+    return answer
+
+
 RIGHT = {
     "l2_penalty": [
         penalty_loop,
@@ -184,6 +262,13 @@ RIGHT = {
         lambda l2: __import__("torch").as_tensor(l2) * 2,
     ],
     "build_regularized_model": [torch_class, _torch_model(), _keras_model(), keras_softmax],
+    "choose_penalty": [
+        choose_by_halving,
+        choose_and_refine,
+        choose_of_four,
+        choose_strongest,
+        choose_upwards,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -237,5 +322,27 @@ WRONG = {
         ("penalises_the_kernels", _keras_model(("activity",), ("activity",))),
         ("error", keras_uncompiled),
         ("error", lambda *sizes: _torch_model()(*sizes)[0]),
+    ],
+    "choose_penalty": [
+        ("no decision", lambda train, strengths, steps, budget: 0.01),
+        ("no decision", lambda train, strengths, steps, budget: strengths[0]),
+        ("no decision", vary(choose, some=lambda strengths: strengths[4:5])),
+        ("over budget", vary(choose, number=lambda steps, budget, count: steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, count: budget)),
+        ("over budget", choose_until_refused),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("short runs", vary(choose, number=lambda steps, budget, count: 2)),
+        ("weak ones only", vary(choose, some=lambda strengths: strengths[:3])),
+        ("strong ones only", vary(choose, some=lambda strengths: strengths[4:])),
+        ("dev ignored", choose_anyway(lambda strengths: strengths[3])),
+        ("chosen on train rows", choose_anyway(lambda strengths: 0.0)),
+        ("dev ignored", choose_anyway(lambda strengths: strengths[5])),
+        ("smallest gap", choose_anyway(lambda strengths: strengths[-1])),
+        ("error", choose_anyway(lambda strengths: 0.0123)),
+        ("error", choose_anyway(lambda strengths: None)),
+        ("error", choose_anyway(lambda strengths: strengths[:2])),
     ],
 }  # fmt: skip

@@ -183,40 +183,144 @@ def step_in_place(weights, x, targets, lr):
 
 
 def diagnose_loop(p, y):
-    confidence = right = 0
-    for row, label in zip(p, y, strict=True):
-        confidence += max(row)
-        right += int(max(range(len(row)), key=row.__getitem__) == label)
-    difference = (confidence - right) / len(y)
-    if difference > 0.05:
-        return "over-confident"
-    if difference < -0.05:
-        return "under-confident"
-    return "calibrated"
-
-
-def diagnose_within(p, y, above=0.05, below=0.05, digits=15):
-    excess = round(p.max(axis=1).mean() - np.mean(p.argmax(axis=1) == y), digits)
-    if -below <= excess <= above:
-        return "calibrated"
-    return "over-confident" if excess > 0 else "under-confident"
+    excess = []
+    for network, labels in zip(p, y, strict=True):
+        sure = sum(max(row) for row in network)
+        right = sum(int(np.argmax(row) == k) for row, k in zip(network, labels, strict=True))
+        excess.append((sure - right) / len(labels))
+    mean = sum(excess) / len(excess)
+    variance = sum((e - mean) ** 2 for e in excess) / (len(excess) - 1)
+    half = 2 * (variance / len(excess)) ** 0.5
+    if mean - half > 0:
+        return "over-confident", (mean - half, mean + half)
+    if mean + half < 0:
+        return "under-confident", (mean - half, mean + half)
+    inside = max(half - mean, half + mean) < 0.02
+    return "calibrated" if inside else "cannot tell", (mean - half, mean + half)
 
 
 def diagnose_torch(p, y):
     import torch
 
-    largest, guess = torch.tensor(p).max(dim=1)
-    excess = (largest - (guess == torch.tensor(y)).double()).mean()
-    words = ["under-confident", "calibrated", "over-confident"]
-    return words[int(excess > 0.05) - int(excess < -0.05) + 1]
+    largest, guess = torch.tensor(p).max(dim=2)
+    excess = (largest - (guess == torch.tensor(y)).double()).mean(dim=1)
+    half = 2 * excess.std() / len(excess) ** 0.5
+    low, high = excess.mean() - half, excess.mean() + half
+    known = {(1, 1): "over-confident", (-1, -1): "under-confident"}
+    around = "calibrated" if max(-low, high) < 0.02 else "cannot tell"
+    return known.get((int(low.sign()), int(high.sign())), around), [low.item(), high.item()]
 
 
-def diagnose_table(p, y):
+def diagnose_table(p, y, multiple=2, error="sem"):
     import pandas as pd
 
-    confidence, accuracy = pd.DataFrame({"p": p.max(1), "right": np.argmax(p, 1) == y}).mean()
-    cases = [confidence > accuracy + 0.05, confidence < accuracy - 0.05]
-    return np.select(cases, ["over-confident", "under-confident"], "calibrated").item()
+    table = pd.DataFrame(p.max(axis=2) - (p.argmax(axis=2) == y))
+    excess = table.mean(axis=1)
+    half = multiple * getattr(excess, error)()
+    low, high = excess.mean() - half, excess.mean() + half
+    cases = [low > 0, high < 0, (low > -0.02) & (high < 0.02)]
+    texts = ["over-confident", "under-confident", "calibrated"]
+    return np.select(cases, texts, "cannot tell").item(), np.array([low, high])
+
+
+def diagnose_rounded(p, y):
+    text, (low, high) = diagnose_loop(p, y)
+    return text, (round(low, 2), round(high, 2))
+
+
+# --- choose_smoothing ------------------------------------------------------------------------
+
+
+def nll(logits, y, t=1.0):
+    z = logits / t - (logits / t).max(axis=1, keepdims=True)
+    return np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y])
+
+
+def fit(logits, y):
+    """Return the lowest NLL and its temperature."""
+    return min((nll(logits, y, t), t) for t in np.geomspace(0.05, 20, 40))
+
+
+def choose_then_fit_again(train, strengths, labels, steps, budget):
+    """Give all strengths more than half a run, the best a full one, and fit its temperature."""
+    y = labels["dev"]
+    dev = [fit(train(alpha, 3 * steps // 5)["dev"], y)[0] for alpha in strengths]
+    alpha = strengths[int(np.argmin(dev))]
+    return alpha, fit(train(alpha, steps)["dev"], y)[1]
+
+
+def choose_of_four(train, strengths, labels, steps, budget):
+    """Run four strengths in full, and fit by SciPy."""
+    from scipy.optimize import minimize_scalar
+
+    found = []
+    for alpha in strengths[[0, 2, 4, 5]]:
+        logits = train(alpha, steps)["dev"]
+        best = minimize_scalar(
+            lambda log_t, z=logits: nll(z, labels["dev"], np.exp(log_t)),
+            bounds=(-3.2, 3.2),
+            method="bounded",
+        )
+        found.append((best.fun, alpha, np.exp(best.x)))
+    return min(found)[1:]
+
+
+def choose_by_halving(train, strengths, labels, steps, budget):
+    """Train all strengths briefly, and the best two in full."""
+    left = list(strengths)
+    for share, keep in ((0.4, 2), (1.0, 1)):
+        scored = []
+        for alpha in left:
+            scored.append((*fit(train(alpha, int(share * steps))["dev"], labels["dev"]), alpha))
+        left = [alpha for _, _, alpha in sorted(scored)[:keep]]
+    return np.float32([left[0], min(scored)[1]])
+
+
+def choose_by_bisection(train, strengths, labels, steps, budget):
+    """Fit the temperature where the mean logit of the truth is the expected one."""
+    found = []
+    for alpha in strengths:
+        logits, y = train(float(alpha), budget // len(strengths))["dev"], labels["dev"]
+        truth = logits[np.arange(len(y)), y].mean()
+        low, high = 1e-3, 1e3
+        while high > 1.01 * low:
+            t = (low * high) ** 0.5
+            p = np.exp((logits - logits.max(axis=1, keepdims=True)) / t)
+            p /= p.sum(axis=1, keepdims=True)
+            low, high = (t, high) if (p * logits).sum(axis=1).mean() > truth else (low, t)
+        found.append((nll(logits, y, t), alpha, t))
+    return list(min(found)[1:])
+
+
+def choose(
+    train, strengths, labels, steps, budget, *,
+    rows="dev", fitted=None, number=lambda steps, budget, n: budget // n,
+    some=lambda strengths: strengths, score=lambda value, logits, y: value,
+    last=lambda alpha, t: (alpha, t),
+):  # fmt: skip
+    """Do it with any part replaced."""
+    found = []
+    for alpha in some(strengths):
+        run = train(alpha, number(steps, budget, len(strengths)))
+        value, t = fit(run[rows], labels[rows])
+        value = score(value, run[rows], labels[rows])
+        found.append((value, alpha, fit(run[fitted], labels[fitted])[1] if fitted else t))
+    return last(*min(found)[1:])
+
+
+def choose_until_refused(train, strengths, labels, steps, budget):
+    best = (np.inf,)
+    try:
+        for alpha in strengths:
+            value, t = fit(train(alpha, steps)["dev"], labels["dev"])
+            best = min(best, (value, alpha, t))
+    except ValueError:
+        pass
+    return best[1:]
+
+
+def misses(logits, y):
+    return np.mean(logits.argmax(axis=1) != y)
 
 
 RIGHT = {
@@ -226,6 +330,13 @@ RIGHT = {
     "loss_floor": [floor_formula, floor_scipy, floor_torch],
     "train_step_with_soft_targets": [step_numpy, step_torch_sgd, step_keras, step_torch],
     "diagnose_calibration": [diagnose_loop, diagnose_torch, diagnose_table],
+    "choose_smoothing": [
+        choose,
+        choose_then_fit_again,
+        choose_of_four,
+        choose_by_halving,
+        choose_by_bisection,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -238,10 +349,35 @@ WRONG = {
         ("changes its input", step_in_place),
     ],
     "diagnose_calibration": [
-        *(("tight tolerance", partial(diagnose_within, above=t, below=t)) for t in (0.04, 0.048)),
-        *(("wide tolerance", partial(diagnose_within, above=t, below=t)) for t in (0.052, 0.06)),
-        ("wide tolerance", partial(diagnose_within, digits=2)),
-        ("compares_confidence_with_accuracy", partial(diagnose_within, below=0.04)),
-        ("compares_confidence_with_accuracy", partial(diagnose_within, above=0.06)),
+        ("form", lambda p, y: "calibrated"),
+        ("form", lambda p, y: ("sure", diagnose_loop(p, y)[1])),
+        ("gives_the_interval_over_the_networks", diagnose_rounded),
+        ("another width", partial(diagnose_table, multiple=1.96)),
+        ("spread of the networks", partial(diagnose_table, error="std")),
+    ],
+    "choose_smoothing": [
+        ("no decision", lambda *task: (0.1, 1.0)),
+        ("no decision", partial(choose, some=lambda strengths: [0.0])),
+        ("over budget", partial(choose, number=lambda steps, budget, n: steps)),
+        ("over budget", partial(choose, number=lambda steps, budget, n: budget // n + 1)),
+        ("over budget", choose_until_refused),
+        ("one strength only", partial(choose, some=lambda strengths: strengths[1:])),
+        ("no temperature", partial(choose, last=lambda alpha, t: (alpha, 1.0))),
+        (
+            "no temperature",
+            partial(choose, score=lambda value, *dev: nll(*dev), last=lambda alpha, t: (alpha, 1)),
+        ),
+        ("temperature inverted", partial(choose, last=lambda alpha, t: (alpha, 1 / t))),
+        ("short runs", partial(choose, number=lambda steps, budget, n: 10)),
+        ("chosen on test rows", partial(choose, rows="test")),
+        ("dev ignored", partial(choose, fitted="test")),
+        ("chosen on train rows", partial(choose, rows="train")),
+        ("chosen on train rows", partial(choose, fitted="train")),
+        ("highest for lowest", partial(choose, score=lambda value, *dev: -value)),
+        ("chosen by accuracy", partial(choose, score=lambda value, *dev: misses(*dev))),
+        ("strength without its temperature", partial(choose, score=lambda value, *dev: nll(*dev))),
+        ("dev ignored", partial(choose, last=lambda alpha, t: (0.1, 1.3))),
+        ("error", partial(choose, last=lambda alpha, t: alpha)),
+        ("error", partial(choose, last=lambda alpha, t: (100 * alpha + 1, t))),
     ],
 }

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from regbook.exercise import vary
+
 
 def norms(w, axis=0):
     return np.sqrt((w**2).sum(axis=axis, keepdims=True)) + 1e-99  # no 0 / 0
@@ -194,6 +196,84 @@ def repaired_keras(kernel, gradient, steps, lr, r):
     return kernel
 
 
+# --- choose_radius ---------------------------------------------------------------------------
+
+
+def choose_by_halving(train, radii, rates, steps, budget):
+    """Train all pairs briefly, the better third longer, and so on."""
+    pairs, number = [(radius, rate) for radius in radii for rate in rates], steps // 5
+    while len(pairs) > 1:
+        dev = [train(pair, number)["dev"] for pair in pairs]
+        pairs = [pairs[i] for i in np.argsort(dev)[::-1][: max(1, len(pairs) // 3)]]
+        number *= 2
+    return pairs[0]
+
+
+def choose_one_after_the_other(train, radii, rates, steps, budget):
+    """Choose the radius at a middle rate, then the rate at this radius, in full runs."""
+    rate = rates[len(rates) // 2]
+    radius = max(radii, key=lambda radius: train((radius, rate), steps)["dev"])
+    return np.float32(
+        max(((radius, rate) for rate in rates), key=lambda pair: train(pair, steps)["dev"])
+    )
+
+
+def choose_of_some(train, radii, rates, steps, budget):
+    """Try a dozen pairs, drawn at random, in full."""
+    pairs = [[radius, rate] for radius in radii for rate in rates]
+    some = np.random.default_rng(3).permutation(len(pairs))[: budget // steps]
+    return max((pairs[i] for i in some), key=lambda pair: train(pair, steps)["dev"])
+
+
+def choose_loosest(train, radii, rates, steps, budget):
+    """Give all pairs an equal share, and take the loosest wall that is as good as the best."""
+    pairs = [(radius, rate) for radius in radii for rate in rates]
+    dev = [train(pair, budget // len(pairs))["dev"] for pair in pairs]
+    good = [pair for pair, score in zip(pairs, dev, strict=True) if score > max(dev) - 0.01]
+    return max(good)
+
+
+def choose(
+    train, radii, rates, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, pairs: budget // pairs,
+    first=lambda radii: radii, second=lambda rates: rates,
+):  # fmt: skip
+    """Do it with any part replaced."""
+    pairs = [(radius, rate) for radius in first(radii) for rate in second(rates)]
+    each = number(steps, budget, len(pairs))
+    return max(pairs, key=lambda pair: score(train(pair, each)))
+
+
+def choose_until_refused(train, radii, rates, steps, budget):
+    """Try all pairs in full until `train` refuses."""
+    best = 0, (0, 0)
+    try:
+        for radius in radii:
+            for rate in rates:
+                best = max(best, (train((radius, rate), steps)["dev"], (radius, rate)))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def choose_anyway(pick):
+    """Return the answer that tries all pairs and takes one that no score has a part in."""
+
+    def answer(train, radii, rates, steps, budget):
+        choose(train, radii, rates, steps, budget)
+        return pick(radii, rates)
+
+    return answer
+
+
+def choose_the_longest_run(train, radii, rates, steps, budget):
+    """Compare runs of different lengths: the later a pair comes, the longer it trains."""
+    pairs = [(radius, rate) for radius in radii for rate in rates]
+    share = 2 * budget // (len(pairs) * (len(pairs) + 1))
+    dev = [train(pair, (i + 1) * share)["dev"] for i, pair in enumerate(pairs)]
+    return pairs[int(np.argmax(dev))]
+
+
 RIGHT = {
     "max_norm_projection": [
         projection_loop,
@@ -214,6 +294,13 @@ RIGHT = {
         repaired_torch,
         repaired_keras,
         repaired_numpy,
+    ],
+    "choose_radius": [
+        choose_by_halving,
+        choose_one_after_the_other,
+        choose_of_some,
+        choose_loosest,
+        lambda *task: list(choose(*task)),
     ],
 }
 
@@ -254,5 +341,34 @@ WRONG = {
     "repair_the_constraint": [
         ("follows_the_repaired_loop", lambda kernel, gradient, steps, lr, r: kernel),
         ("changes its input", repaired_in_place),
+    ],
+    "choose_radius": [
+        ("no decision", lambda train, radii, rates, steps, budget: (3, 0.05)),
+        ("no decision", lambda train, radii, rates, steps, budget: (radii[1], rates[-2])),
+        (
+            "no decision",
+            vary(choose, first=lambda radii: radii[:1], second=lambda rates: rates[1:2]),
+        ),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget // pairs + 1)),
+        ("over budget", choose_until_refused),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"] + scores["dev"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("dev ignored", choose_anyway(lambda radii, rates: (radii[1], rates[1]))),
+        ("dev ignored", choose_anyway(lambda radii, rates: np.array([radii[-1], rates[0]]))),
+        ("short runs", vary(choose, number=lambda steps, budget, pairs: 3)),
+        ("one radius only", vary(choose, first=lambda radii: radii[:1])),
+        ("one radius only", vary(choose, first=lambda radii: radii[-1:])),
+        ("one rate only", vary(choose, second=lambda rates: rates[:1])),
+        ("one rate only", vary(choose, second=lambda rates: rates[1:2])),
+        ("error", lambda *task: choose(*task)[0]),
+        ("error", lambda *task: choose(*task)[::-1]),
+        ("error", lambda train, radii, rates, steps, budget: train(0.5, steps)),
+        ("error", lambda train, radii, rates, steps, budget: train((3, 0.05), steps)),
+        ("error", lambda train, radii, rates, steps, budget: train((0.5, 0.05), 0.5)),
     ],
 }

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from regbook.exercise import vary
+
 
 def mc_accumulate(model_fn, x, passes):
     mean = 0.0
@@ -293,60 +295,191 @@ def only_at_building(model):
     return _keras(model, lambda x: keras.layers.Dropout(model["rate"])(x, training=True))
 
 
-def diagnose_loop(p, limit):
-    passes, classes = p.shape
-    if all((p[i] == p[i - 1]).all() for i in range(1, passes)):
-        return "dropout is off"
+def change_loop(known, new):
+    """Compute the parts object by object, with Student's standard error of the differences."""
+    passes, rows = min(len(known), len(new)), known.shape[1]
 
     def entropy(q):
-        return -sum(q[k] * np.log(q[k]) for k in range(classes) if q[k] > 0)
+        return -sum(x * np.log(x) for x in q if x > 0)
 
-    total = entropy([p[:, k].mean() for k in range(classes)])
-    within = sum(entropy(p[i]) for i in range(passes)) / passes
-    if not total > limit:
-        return "sure"
-    return np.str_("ambiguous") if within >= total - within else "unfamiliar"
+    def parts(stack, row):
+        within = sum(entropy(stack[i, row]) for i in range(passes)) / passes
+        total = entropy([stack[:passes, row, k].mean() for k in range(stack.shape[2])])
+        return total - within, within
+
+    change = [np.subtract(parts(new, row), parts(known, row)) for row in range(rows)]
+    ends = []
+    for d in zip(*change, strict=True):
+        mean = sum(d) / rows
+        error = (sum((x - mean) ** 2 for x in d) / (rows - 1) / rows) ** 0.5
+        ends.append([mean - 2 * error, mean + 2 * error])
+    if any(all((p == stack[0]).all() for p in stack) for stack in (known, new)):
+        return "dropout is off", *ends
+    rose = tuple(bool(low > 0) for low, _ in ends)
+    texts = {(True, True): "both", (True, False): "unfamiliar", (False, True): "ambiguous"}
+    return texts.get(rose, "cannot tell"), *ends
 
 
-def diagnose_torch(p, limit):
+def change_torch(known, new):
     import torch
 
-    p = torch.as_tensor(p)
-    if torch.equal(p, p[:1].expand_as(p)):
-        return "dropout is off"
-    total = torch.special.entr(p.mean(dim=0)).sum()
-    within = torch.special.entr(p).sum(dim=1).mean()
-    if total <= limit:
-        return "sure"
-    return "unfamiliar" if total - within > total / 2 else "ambiguous"
+    stacks = [torch.as_tensor(p[: min(len(known), len(new))]) for p in (known, new)]
+    within = [torch.special.entr(p).sum(dim=-1).mean(dim=0) for p in stacks]
+    total = [torch.special.entr(p.mean(dim=0)).sum(dim=-1) for p in stacks]
+    intervals = []
+    for old, other in ((total[0] - within[0], total[1] - within[1]), within):
+        d = other - old
+        half = 2 * d.std() / len(d) ** 0.5
+        intervals.append(torch.stack([d.mean() - half, d.mean() + half]))
+    unfamiliar, ambiguous = (interval[0] > 0 for interval in intervals)
+    text = "both" if unfamiliar and ambiguous else "unfamiliar" if unfamiliar else "ambiguous"
+    text = text if unfamiliar or ambiguous else "cannot tell"
+    off = any(np.ptp(p, axis=0).max() == 0 for p in (known, new))
+    return "dropout is off" if off else text, *intervals
 
 
-def diagnose_divergence(p, limit):
+def change_divergence(known, new):
     """Mutual information as the mean divergence of the passes from their average."""
-    mean = np.maximum(np.mean(p, axis=0, dtype=np.float32), 1e-30)
-    entropy = -(mean * np.log(mean)).sum()
-    information = (p * np.log(np.maximum(p, 1e-30) / mean)).sum() / len(p)
-    if not np.diff(p, axis=0).any():
-        return "dropout is off"
-    unsure = "unfamiliar" if information / entropy > 0.5 else "ambiguous"
-    return unsure if entropy > limit else "sure"
+    passes = min(len(known), len(new))
+
+    def parts(p):
+        p = np.maximum(p[:passes], 1e-30)
+        divergence = (p * np.log(p / p.mean(axis=0))).sum(axis=2).mean(axis=0)
+        return np.stack([divergence, -(p * np.log(p)).sum(axis=2).mean(axis=0)])
+
+    d = parts(new) - parts(known)
+    half = 2 * d.std(axis=1, ddof=1) / d.shape[1] ** 0.5
+    between, within = np.stack([d.mean(axis=1) - half, d.mean(axis=1) + half], axis=1)
+    if not np.diff(known, axis=0).any() or not np.diff(new, axis=0).any():
+        return "dropout is off", between, within
+    number = (between.min() > 0) + 2 * (within.min() > 0)
+    return ["cannot tell", "unfamiliar", "ambiguous", "both"][number], between, within
 
 
-def diagnose_offset(p, limit):
-    """Add a small number in the logarithm, and add up in loops."""
-    if not (p != p[0]).any():
-        return "dropout is off"
-    entropies = [-sum(q * np.log(q + 1e-8)) for q in (p.mean(axis=0), *p)]
-    total, within = entropies[0], np.mean(entropies[1:])
-    if total <= limit:
-        return "sure"
-    return "unfamiliar" if total - within > 0.5 * total else "ambiguous"
+def change_offset(known, new):
+    """Add a small number in the logarithm; answer with lists."""
+    passes = min(len(known), len(new))
+    sides = []
+    for p in (known[:passes], new[:passes]):
+        within = -(p * np.log(p + 1e-12)).sum(axis=2).mean(axis=0)
+        mean = p.mean(axis=0)
+        sides.append((-(mean * np.log(mean + 1e-12)).sum(axis=1) - within, within))
+    differences = [b - a for a, b in zip(*sides, strict=True)]
+    ends = [
+        [np.mean(d) + sign * 2 * np.sqrt(np.cov(d) / len(d)) for sign in (-1, 1)]
+        for d in differences
+    ]
+    text = {0: "cannot tell", 1: "ambiguous", 10: "unfamiliar", 11: "both"}
+    off = (known == known[0]).all() or (new == new[0]).all()
+    number = 10 * (ends[0][0] > 0) + (ends[1][0] > 0)
+    return ("dropout is off" if off else text[number], *ends)
 
 
-def diagnose_any_repeat(p, limit):
+def change_any_repeat(known, new):
     """Take one pass that equals the one before for a sign that dropout is off."""
-    repeated = (np.diff(p, axis=0) == 0).all(axis=1).any()
-    return "dropout is off" if repeated else diagnose_loop(p, limit)
+    repeated = any((np.diff(p, axis=0) == 0).all(axis=(1, 2)).any() for p in (known, new))
+    text, *ends = change_loop(known, new)
+    return ("dropout is off" if repeated else text, *ends)
+
+
+# --- choose_rejection ------------------------------------------------------------------------
+
+
+def best_threshold(p, y, target, lowered=0.0):
+    """Return (share, threshold): accept most rows, of which the target share is right."""
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    best = 0.0, 1.0
+    for threshold in np.sort(confidence):
+        accepted = confidence >= threshold
+        n = accepted.sum()
+        error = (target * (1 - target) / n) ** 0.5
+        if right[accepted].mean() >= target + lowered * error:
+            best = max(best, (accepted.mean(), threshold))
+    return best
+
+
+def reject(
+    predict, labels, target, budget, *,
+    ways=lambda budget: (0, budget - 1), rows="dev", find=best_threshold, last=lambda n, t: (n, t),
+):  # fmt: skip
+    """Do it with any part replaced."""
+    found = []
+    for passes in ways(budget):
+        share, threshold = find(predict(passes)[rows], labels[rows], target)
+        found.append((share, passes, threshold))
+    return last(*max(found)[1:])
+
+
+def reject_on_a_grid(predict, labels, target, budget):
+    """Try dropout off and a dozen passes at most, and whole per cents as thresholds."""
+    best = 0, 0, 1.0
+    for passes in (0, min(12, budget - 1)):
+        p = predict(passes)["dev"]
+        for threshold in np.arange(30, 100) / 100:
+            accepted = p.max(axis=1) >= threshold
+            right = (p.argmax(axis=1) == labels["dev"])[accepted]
+            if len(right) and right.mean() >= target and accepted.mean() > best[0]:
+                best = accepted.mean(), passes, threshold
+    return best[1:]
+
+
+def reject_with_care(predict, labels, target, budget):
+    """Ask for a little more than the target on dev, because the threshold is chosen there."""
+    return reject(
+        predict, labels, target, budget,
+        find=lambda *case: best_threshold(*case, lowered=0.5),
+    )  # fmt: skip
+
+
+def reject_step_by_step(predict, labels, target, budget):
+    """Begin with few passes, and stop when more of them accept no more."""
+    found, passes = [], 0
+    while sum(max(n, 1) for _, n, _ in found) + max(passes, 1) <= budget:
+        share, threshold = best_threshold(predict(passes)["dev"], labels["dev"], target)
+        found.append((share, passes, threshold))
+        passes = 5 if passes == 0 else 2 * passes
+    return np.float32(max(found)[1:])
+
+
+def reject_sorted(predict, labels, target, budget):
+    """Go down the sorted rows once, in PyTorch."""
+    import torch
+
+    best = (0, 0, 1.0)
+    for passes in (budget - 1, 0):
+        p, y = torch.as_tensor(predict(passes)["dev"]), torch.as_tensor(labels["dev"])
+        confidence, order = p.max(dim=1).values.sort(descending=True)
+        right = (p.argmax(dim=1) == y)[order].double().cumsum(0)
+        reached = torch.nonzero(right / torch.arange(1, len(y) + 1) >= target)
+        if len(reached):
+            number = int(reached[-1])
+            best = max(best, (number, passes, float(confidence[number])))
+    return best[1], best[2]
+
+
+def trusting(predict, target):
+    """Predict, and take the target for the threshold."""
+    predict(0)
+    return target
+
+
+def until_refused(predict, labels, target, budget):
+    """Average ten passes at a time until `predict` refuses."""
+    total, calls = 0, 0
+    try:
+        while True:
+            total, calls = total + predict(10)["dev"], calls + 1
+    except ValueError:
+        pass
+    return 10 * calls, best_threshold(total / calls, labels["dev"], target)[1]
+
+
+def pooled(predict, labels, target, budget):
+    """Choose by the dev and the test rows together."""
+    y = np.concatenate([labels["dev"], labels["test"]])
+    return reject(
+        lambda n: {"dev": np.concatenate(list(predict(n).values()))}, {"dev": y}, target, budget
+    )
 
 
 RIGHT = {
@@ -368,7 +501,14 @@ RIGHT = {
         _by_hand(lambda x, rate: _kept(x, rate) / (1 - rate)),
         only_keras,
     ],
-    "diagnose_uncertainty": [diagnose_loop, diagnose_torch, diagnose_divergence, diagnose_offset],
+    "diagnose_uncertainty": [change_loop, change_torch, change_divergence, change_offset],
+    "choose_rejection": [
+        reject,
+        reject_on_a_grid,
+        reject_with_care,
+        reject_step_by_step,
+        reject_sorted,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -398,7 +538,31 @@ WRONG = {
         ("error", lambda model: _torch(model)[0]),
     ],
     "diagnose_uncertainty": [
-        ("form", lambda p, limit: "noisy"),
-        ("false alarm", diagnose_any_repeat),
+        ("form", lambda known, new: "noisy"),
+        ("form", lambda known, new: ("noisy", *change_loop(known, new)[1:])),
+        ("false alarm", change_any_repeat),
+    ],
+    "choose_rejection": [
+        ("no decision", lambda predict, labels, target, budget: (20, 0.7)),
+        ("no decision", lambda predict, labels, target, budget: (0, target)),
+        ("over budget", vary(reject, ways=lambda budget: (0, budget))),
+        ("over budget", vary(reject, ways=lambda budget: (0, 1, budget - 1))),
+        ("over budget", vary(reject, ways=lambda budget: range(budget))),
+        ("over budget", until_refused),
+        (
+            "trusts the confidence",
+            lambda predict, labels, target, budget: (0, trusting(predict, target)),
+        ),
+        ("chosen on test rows", vary(reject, rows="test")),
+        ("one stochastic pass", vary(reject, ways=lambda budget: [1])),
+        ("one way only", vary(reject, ways=lambda budget: [0])),
+        ("one way only", vary(reject, ways=lambda budget: [budget])),
+        ("accepts everything", vary(reject, last=lambda n, t: (n, 0.0))),
+        ("accepts everything", vary(reject, last=lambda n, t: (n, t - 0.1))),
+        ("accepts too little", vary(reject, last=lambda n, t: (n, 1.0))),
+        ("accepts too little", vary(reject, last=lambda n, t: (n, t + 0.15))),
+        ("error", lambda *task: reject(*task)[::-1]),
+        ("error", lambda *task: reject(*task)[1]),
+        ("error", lambda predict, labels, target, budget: predict(0.5)),
     ],
 }

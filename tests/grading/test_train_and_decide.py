@@ -13,7 +13,15 @@ from regbook.grading.grade import _Remote, _Run, grade
 from regbook.grading.sandbox import OverLimit
 from regbook.grading.submission import Submission
 
-OPEN = {"10_dropout": "choose_dropout", "15_data_augmentation": "choose_transforms"}
+OPEN = {
+    "02_cross_validation": "repaired_score",
+    "07_l2_weight_decay": "choose_penalty",
+    "09_max_norm": "choose_radius",
+    "10_dropout": "choose_dropout",
+    "12_mc_dropout": "choose_rejection",
+    "15_data_augmentation": "choose_transforms",
+    "17_disturb_labels": "fair_verdict",
+}
 SETUP = "import numpy as np\n"
 
 

@@ -1,10 +1,15 @@
-"""The appendix: a misconception links to the section that refutes it by measurement."""
+"""The appendix: a misconception links to the section that refutes it by measurement.
+
+And every work of the bibliography can be looked up.
+"""
 
 import json
 import re
+from collections import Counter
 
 import pytest
 from notebook_support import LESSONS, ROOT, anchor, calls, sections
+from pybtex.database import parse_file
 
 from regbook.chapters import FIRST_EDITION
 
@@ -66,3 +71,34 @@ def test_every_convention_was_noted_by_a_test_that_is_there():
     for row in stored:
         name = row["test"].partition("[")[0]
         assert any(f"def {name}(" in source for source in sources), "run `make conventions`"
+
+
+WORKS = parse_file(ROOT / "references.bib").entries
+# What has a DOI or is a preprint is not given by an address.
+IDENTIFIERS = {
+    "doi": r"10\.\d{4,9}/\S+",
+    "eprint": r"\d{4}\.\d{4,5}",
+    "url": r"https://(?!(dx\.)?doi\.org|arxiv\.org)[\w-]+(\.[\w-]+)+(/\S*)?",
+}
+
+
+def identifiers(work):
+    return {field: work.fields[field] for field in IDENTIFIERS if field in work.fields}
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
+def test_a_work_can_be_looked_up(work):
+    found = identifiers(work)
+    assert found, "give its `doi`, its number at arXiv as `eprint`, or a lasting `url`"
+    for field, value in found.items():
+        assert re.fullmatch(IDENTIFIERS[field], value), f"{field} = {value}"
+    archive = work.fields.get("archiveprefix")
+    assert archive == ("arXiv" if "eprint" in found else None), "archiveprefix = {arXiv}"
+
+
+def test_no_work_is_listed_twice():
+    titles = [re.sub(r"[{}]", "", work.fields["title"]) for work in WORKS.values()]
+    known = [value for work in WORKS.values() for value in identifiers(work).values()]
+    for names in (titles, known):
+        counts = Counter(name.casefold() for name in names)
+        assert not [name for name, times in counts.items() if times > 1]

@@ -1,5 +1,6 @@
 """The pair in full runs wherever the libraries are: it needs six arrays, and not this project."""
 
+import functools
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from notebook_support import SECOND_EDITION, code_cells, tags
 
 from regbook import data
 
+ARRAYS = ("x_train", "y_train", "x_dev", "y_dev", "x_test", "y_test")
 RUN = """
 import sys
 
@@ -48,7 +50,7 @@ def run(folder, source, arrays):
 
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory):
-    """Return the file that holds the six arrays, as the cell above a pair makes them."""
+    """Return a file with six arrays of the kind that the cell above a pair makes."""
     digits, labels = data.load("mnist_5k")
     split = data.split(digits, labels, train=500, dev=1000, test=2000, seed=0)
     path = tmp_path_factory.mktemp("arrays") / "arrays.npz"
@@ -56,11 +58,30 @@ def arrays(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def made_by(tmp_path_factory):
+    """Return a function of a page: the file of its six arrays, made by the cells above its pair."""
+
+    @functools.cache
+    def make(path):
+        cells = code_cells(path)
+        pair = next(i for i, cell in enumerate(cells) if "central-pair" in tags(cell))
+        above = [cell.source for cell in cells[:pair] if not tags(cell) & {"keras", "torch"}]
+        file = tmp_path_factory.mktemp("page") / "arrays.npz"
+        keep = ", ".join(f"{array}={array}" for array in ARRAYS)
+        source = "\n".join([*above, f"__import__('numpy').savez({str(file)!r}, {keep})"])
+        settings = os.environ | {"MPLBACKEND": "Agg"}
+        subprocess.run([sys.executable, "-c", source], env=settings, check=True)
+        return file
+
+    return make
+
+
 @pytest.mark.parametrize("framework", ["keras", "torch"])
 @pytest.mark.parametrize("path", SECOND_EDITION, ids=lambda path: path.parent.name)
-def test_a_tab_runs_on_its_own(tmp_path, arrays, path, framework):
+def test_a_tab_runs_on_its_own(tmp_path, made_by, path, framework):
     (source,) = (c.source for c in code_cells(path) if {"central-pair", framework} <= tags(c))
-    done = run(tmp_path, source, arrays)
+    done = run(tmp_path, source, made_by(path))
     assert done.returncode == 0, done.stderr[-3000:]
     last = done.stdout.strip().split("\n")[-1]
     assert re.search(r"\d", last), "it prints no result"

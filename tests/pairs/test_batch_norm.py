@@ -236,3 +236,150 @@ def test_frozen_layer_infers_in_keras_and_needs_eval_in_torch(batch, convention)
         agreement=gap(frozen, theirs(torch.tensor(x))),
         naive=naive,
     )
+
+
+def test_twenty_steps_of_a_convolutional_network():
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(80, 9, 9, 2)), rng.integers(0, 3, 80)  # rows, height, width, channels
+    keras.utils.set_random_seed(0)
+    ours = keras.Sequential(
+        [
+            keras.Input((9, 9, 2)),
+            keras.layers.Conv2D(4, 3, strides=2, use_bias=False),
+            keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPS),
+            keras.layers.ReLU(),
+            keras.layers.Permute((3, 1, 2)),  # flatten channels first, as PyTorch does
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    theirs = nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, bias=False),
+        nn.BatchNorm2d(4, momentum=1 - MOMENTUM, eps=EPS),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 4 * 4, 3),
+    )
+    copy_weights(ours, theirs)
+    images = torch.tensor(x.transpose(0, 3, 1, 2))
+    steps = list(batches(len(x), batch_size=8, epochs=2))
+    train_both(ours, theirs, steps, (x, y), (images, torch.tensor(y)))
+    in_keras = weights(ours)
+    in_keras[4] = to_torch_variance(in_keras[4], MOMENTUM, steps=20, rows=8 * 4 * 4)
+    assert gap(in_keras, weights(theirs)) < TOL
+    copy_weights(ours, theirs)
+    assert gap(ours(x, training=False), theirs.eval()(images)) < TOL
+
+
+def train_both(ours, theirs, steps, keras_data, torch_data, accumulate=None, divisor=1):
+    """Train both by SGD on equal batches; `accumulate` of them are one step."""
+    (x, y), (inputs, targets) = keras_data, torch_data
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours.compile(keras.optimizers.SGD(0.125, gradient_accumulation_steps=accumulate), loss)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.125)
+    for number, rows in enumerate(steps, start=1):
+        ours.train_on_batch(x[rows], y[rows])
+        (nn.functional.cross_entropy(theirs(inputs[rows]), targets[rows]) / divisor).backward()
+        if number % (accumulate or 1) == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def small_pair():
+    """Return a dense layer with batch norm in both libraries, with equal weights."""
+    keras.utils.set_random_seed(0)
+    norm = keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPS)
+    dense = keras.layers.Dense(4, use_bias=False)
+    ours = keras.Sequential([keras.Input((5,)), dense, norm, keras.layers.Dense(3)])
+    theirs = nn.Sequential(
+        nn.Linear(5, 4, bias=False),
+        nn.BatchNorm1d(4, momentum=1 - MOMENTUM, eps=EPS),
+        nn.Linear(4, 3),
+    )
+    copy_weights(ours, theirs)
+    return ours, theirs
+
+
+def test_keras_averages_accumulated_gradients(convention):
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(64, 5)), rng.integers(0, 3, 64)
+    data = (x, y), (torch.tensor(x), torch.tensor(y))
+    found = {}
+    for divisor in (4, 1):
+        ours, theirs = small_pair()
+        train_both(ours, theirs, list(batches(64, 8)), *data, accumulate=4, divisor=divisor)
+        in_keras = weights(ours)
+        in_keras[4] = to_torch_variance(in_keras[4], MOMENTUM, steps=8, rows=8)
+        found[divisor] = gap(in_keras, weights(theirs))
+    convention(
+        "gradient accumulation",
+        keras="`gradient_accumulation_steps=k` averages the gradients of k batches",
+        torch="`backward()` k times before `step()` adds them",
+        rule="`(loss / k).backward()`; batch normalization sees single batches in both",
+        agreement=found[4],
+        naive=found[1],
+    )
+    ours, theirs = small_pair()
+    train_both(ours, theirs, [np.arange(64)], *data)
+    assert gap(in_keras[0], weights(theirs)[0]) > 1e-3  # batch norm saw 8 rows, not 64
+
+
+def test_sequences_have_other_axes(convention):
+    rng = np.random.default_rng(8)
+    x, kernel = rng.normal(2, 3, size=(6, 3, 3)), rng.normal(size=(3, 3, 3))  # both ways run
+    ours = keras.Sequential(
+        [
+            keras.Input((3, 3)),
+            keras.layers.Conv1D(3, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPS),
+        ]
+    )
+    ours.layers[0].set_weights([kernel])
+    norm = nn.BatchNorm1d(3, momentum=1 - MOMENTUM, eps=EPS)
+
+    def in_torch(inputs, filters):
+        inputs, filters = torch.tensor(inputs), torch.tensor(filters)
+        return norm(nn.functional.conv1d(inputs, filters, padding="same")).detach().numpy()
+
+    expected = ours(x, training=True)
+    converted = in_torch(x.transpose(0, 2, 1), kernel.transpose(2, 1, 0)).transpose(0, 2, 1)
+    convention(
+        "axes of sequences and one-dimensional filters",
+        keras="sequences (rows, time, channels), filters (time, in, out); batch normalization: "
+        "the last axis",
+        torch="sequences (rows, channels, time), filters (out, in, time); `BatchNorm1d`: the "
+        "second axis",
+        rule="`x.transpose(0, 2, 1)` and `kernel.transpose(2, 1, 0)`",
+        agreement=gap(expected, converted),
+        naive=gap(expected, in_torch(x, kernel)),
+    )
+
+
+def test_rms_norm(convention):
+    x = np.random.default_rng(9).normal(3, 2, size=(6, 8))
+    ours = keras.layers.RMSNormalization(epsilon=EPS)(x)
+    assert gap(ours, nn.RMSNorm(8, eps=EPS)(torch.tensor(x))) < TOL
+    scratch = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + EPS)
+    assert gap(scratch, ours) < TOL
+    x = 0.001 * x
+    ours = keras.layers.RMSNormalization()(x)
+    convention(
+        "default `epsilon` of RMS normalization",
+        keras="1e-6",
+        torch="the machine epsilon of the inputs' format (1.2e-7 in float32)",
+        rule="`nn.RMSNorm(..., eps=1e-6)`",
+        agreement=gap(ours, nn.RMSNorm(8, eps=1e-6)(torch.tensor(x))),
+        naive=gap(ours, nn.RMSNorm(8)(torch.tensor(x))),
+    )
+
+
+def test_statistics_estimated_again_are_those_of_all_rows():
+    """With equal batches the plain average is exact for the mean, and for the variance within."""
+    x = np.random.default_rng(10).normal(3, 2, size=(40, 5))
+    layer = nn.BatchNorm1d(5, momentum=None)  # None: all batches count alike
+    layer.reset_running_stats()
+    for rows in np.split(x, 4):
+        layer(torch.tensor(rows))
+    within = np.mean([rows.var(axis=0, ddof=1) for rows in np.split(x, 4)], axis=0)
+    assert gap(x.mean(axis=0), layer.running_mean) < TOL
+    assert gap(within, layer.running_var) < TOL

@@ -1,7 +1,8 @@
 """The pairs of the lesson on bias, variance and Bayes error, proved in float64.
 
 Both frameworks train tanh networks of several widths and on several numbers of rows, from equal
-weights and on equal batches. Rates are powers of two, which float32 holds exactly.
+weights and on equal batches: regressions with one hidden layer, and the classifier with two hidden
+layers of the lesson. Rates are powers of two, which float32 holds exactly.
 """
 
 import keras
@@ -119,3 +120,53 @@ def test_the_exercise_trains_the_network_of_the_pairs(solution):
     out = train_and_predict(x, y, GRID, start(5), 0.0, LR, 10)
     ours = train_keras(in_keras(5), start(5), [np.arange(30)] * 10)
     assert largest_difference(ours, out) < EXACT
+
+
+# --- the classifier of the lesson ----------------------------------------------------------------
+
+POINTS = RNG.uniform(-1, 1, size=(160, 2))
+ABOVE = POINTS[:, 1] > 0.6 * np.sin(1.5 * np.pi * POINTS[:, 0])
+CLASSES = (ABOVE ^ (RNG.random(160) < 0.1)).astype(np.int64)
+
+
+def classifiers(units, rate, momentum=0.0):
+    """Return a compiled Keras classifier and its PyTorch twin with its optimizer."""
+    hidden = [keras.layers.Dense(units, activation="tanh") for _ in range(2)]
+    ours = keras.Sequential([keras.Input((2,)), *hidden, keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.SGD(rate, momentum=momentum)
+    ours.compile(optimizer, loss, run_eagerly=True)
+    sizes = (2, units), (units, units), (units, 2)
+    layers = [layer for size in sizes for layer in (nn.Linear(*size), nn.Tanh())]
+    theirs = nn.Sequential(*layers[:-1])
+    set_weights(theirs, ours.get_weights())
+    return ours, theirs, torch.optim.SGD(theirs.parameters(), lr=rate, momentum=momentum)
+
+
+def take(ours, theirs, optimizer, rows):
+    """Let both take one step on these rows."""
+    ours.train_on_batch(POINTS[rows], CLASSES[rows])
+    optimizer.zero_grad()
+    x, y = torch.from_numpy(POINTS[rows]), torch.from_numpy(CLASSES[rows])
+    nn.functional.cross_entropy(theirs(x), y).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("units", [1, 16, 64])
+def test_the_classifiers_of_two_hidden_layers_take_equal_steps(units):
+    ours, theirs, optimizer = classifiers(units, 2**-1)
+    before = ours.get_weights()
+    for rows in batches(100, 50, epochs=10):
+        take(ours, theirs, optimizer, rows)
+    assert largest_difference(ours, theirs) < EXACT
+    assert largest_difference(before, [np.asarray(w) for w in ours.get_weights()]) > DIFFERENT
+
+
+@pytest.mark.parametrize("m", [25, 100])
+def test_equal_learning_curves_with_momentum(m):
+    ours, theirs, optimizer = classifiers(16, 2**-2, momentum=0.5)
+    for _ in range(40):
+        take(ours, theirs, optimizer, np.arange(m))
+    with torch.no_grad():
+        found = theirs(torch.from_numpy(POINTS)).numpy()
+    assert largest_difference(np.asarray(ours(POINTS)), found) < EXACT

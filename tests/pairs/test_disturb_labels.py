@@ -136,3 +136,47 @@ def test_noise_on_targets_adds_a_constant_to_the_loss():
     assert abs(gain) < EXACT
     assert largest_difference(gradients[0], gradients[1]) < EXACT
     assert largest_difference(gradients[2], gradients[1]) > DIFFERENT
+
+
+def test_twenty_steps_on_equal_noise_of_targets(solution):
+    """DisturbValue in both libraries, from equal draws: a network of one output, squared error."""
+    rng, targets = np.random.default_rng(2), RNG.normal(size=40)
+    drawn = [solution("disturb_values")(targets, 50, 0.5, rng) for _ in range(5)]
+    ours = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(1)]
+    )
+    networks = [nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)) for _ in range(2)]
+    start = [*START[:2], START[2][:, :1], START[3][:1]]
+    for model in (ours, *networks):
+        set_weights(model, start)
+    ours.compile(keras.optimizers.SGD(0.125), "mse", run_eagerly=True)
+    optimizers = [torch.optim.SGD(model.parameters(), 0.125) for model in networks]
+    orders = batches(40, 10, epochs=5, seed=0)
+    for noisy in drawn:
+        for rows in itertools.islice(orders, 4):
+            ours.train_on_batch(X[rows], noisy[rows, None])
+            for model, optimizer, y in zip(networks, optimizers, (noisy, targets), strict=True):
+                optimizer.zero_grad()
+                F.mse_loss(model(torch.tensor(X[rows]))[:, 0], torch.tensor(y[rows])).backward()
+                optimizer.step()
+    assert largest_difference(ours, networks[0]) < EXACT
+    assert largest_difference(ours, networks[1]) > DIFFERENT  # the undisturbed one
+
+
+def test_a_map_and_a_collate_function_disturb_the_same_rows():
+    """Where each library draws, fed from one table of draws: equal mini-batches in two epochs."""
+    table = RNG.integers(0, K, size=(2, 40))
+    epoch = tf.Variable(0, dtype=tf.int64)
+    rows = tf.data.Dataset.from_tensor_slices((X, np.arange(40)))
+    mapped = rows.batch(10).map(lambda x, i: (x, tf.gather(tf.gather(table, epoch), i)))
+
+    def collate(items):
+        x, i = torch.utils.data.default_collate(items)
+        return x, torch.tensor(table[int(epoch.numpy())])[i]
+
+    dataset = torch.utils.data.TensorDataset(torch.tensor(X), torch.arange(40))
+    loader = torch.utils.data.DataLoader(dataset, 10, collate_fn=collate)
+    for number in range(2):
+        epoch.assign(number)
+        for (x, y), (x_torch, y_torch) in zip(mapped, loader, strict=True):
+            assert largest_difference([x.numpy(), y.numpy()], [x_torch, y_torch]) == 0

@@ -20,6 +20,8 @@ EXACT, DIFFERENT = 1e-12, 1e-2
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 6)), RNG.integers(0, 3, size=40)
 START = [RNG.normal(scale=0.7, size=shape) for shape in [(6, 5), (5,), (5, 3), (3,)]]
+IMAGES = np.random.default_rng(3).normal(size=(40, 9, 9))
+CLASSES = np.arange(40) % 4
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -179,6 +181,75 @@ def test_adam_with_decay_is_adamw_in_keras_and_l2_in_torch(convention):
         agreement=largest_difference(ours, train_torch(torch_adam(torch.optim.AdamW, DECAY))),
         naive=largest_difference(ours, train_torch(torch_adam(torch.optim.Adam, DECAY))),
     )
+
+
+def test_the_default_decay_of_adamw_differs(convention):
+    ours = train_keras(keras.optimizers.AdamW(LR, **ADAM_KERAS))
+    same = keras.optimizers.AdamW().weight_decay
+    defaults = train_torch(lambda m: torch.optim.AdamW(m.parameters(), LR, **ADAM_TORCH))
+    theirs = train_torch(torch_adam(torch.optim.AdamW, float(np.float32(same))))
+    convention(
+        "default decay of AdamW",
+        keras="`AdamW()` decays by 0.004",
+        torch="`AdamW()` decays by 0.01",
+        rule="say `weight_decay` in both",
+        agreement=largest_difference(ours, theirs),
+        naive=largest_difference(ours, defaults),
+    )
+
+
+def conv_keras(weights, optimizer):
+    """Return the convolutional Keras model of the lesson's form after 20 steps of AdamW."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((9, 9)),
+            layers.Reshape((9, 9, 1)),
+            layers.Conv2D(3, 3, strides=2, activation="relu"),
+            layers.Permute((3, 1, 2)),
+            layers.Flatten(),
+            layers.Dense(4),
+        ]
+    )
+    set_weights(model, weights)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, run_eagerly=True)
+    for rows in steps():
+        model.train_on_batch(IMAGES[rows], CLASSES[rows])
+    return model
+
+
+def conv_torch(weights, optimizer):
+    """Return its PyTorch twin; optimizer is called with the kernels and the biases."""
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 9)), nn.Conv2d(1, 3, 3, stride=2), nn.ReLU(), nn.Flatten(),
+        nn.Linear(48, 4),
+    )  # fmt: skip
+    set_weights(model, weights)
+    stepper = optimizer(*([p for p in model.parameters() if (p.ndim > 1) == k] for k in (1, 0)))
+    for rows in steps():
+        stepper.zero_grad()
+        logits = model(torch.from_numpy(IMAGES[rows]))
+        nn.functional.cross_entropy(logits, torch.from_numpy(CLASSES[rows])).backward()
+        stepper.step()
+    return model
+
+
+def test_adamw_of_the_lesson_decays_the_kernels_of_a_convolution_and_no_bias():
+    rng = np.random.default_rng(3)
+    weights = [rng.normal(scale=0.3, size=s) for s in [(3, 3, 1, 3), (3,), (48, 4), (4,)]]
+    ours = conv_keras(weights, keras.optimizers.AdamW(LR, weight_decay=DECAY, **ADAM_KERAS))
+
+    def groups_of_the_lesson(kernels, biases):
+        parts = [{"params": kernels}, {"params": biases, "weight_decay": 0.0}]
+        return torch.optim.AdamW(parts, LR, weight_decay=DECAY, **ADAM_TORCH)
+
+    def everywhere(kernels, biases):
+        return torch.optim.AdamW([*kernels, *biases], LR, weight_decay=DECAY, **ADAM_TORCH)
+
+    assert largest_difference(ours, conv_torch(weights, groups_of_the_lesson)) < EXACT
+    assert largest_difference(ours, conv_torch(weights, everywhere)) > 1e-4
 
 
 def test_decay_of_torch_adam_is_l2_on_kernels_and_biases():

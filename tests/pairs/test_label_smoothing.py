@@ -109,6 +109,32 @@ def test_probabilities_are_clipped(convention):
     )
 
 
+def test_the_logits_behind_a_softmax_layer_are_found():
+    logits, target = np.array([[60.0, 0.0]]), np.array([[0.0, 1.0]])
+    layer = keras.layers.Dense(2, "softmax", kernel_initializer="identity")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    loss = keras.losses.CategoricalCrossentropy()
+    theirs = F.cross_entropy(torch.from_numpy(logits), torch.tensor([1])).item()
+    assert abs(float(loss(target, model(logits))) - theirs) < EXACT
+    model.compile(keras.optimizers.SGD(), loss)
+    assert abs(model.evaluate(logits, target, verbose=0) - theirs) < EXACT
+    assert float(loss(target, keras.ops.convert_to_numpy(model(logits)))) < 17
+
+
+def test_raw_logits_are_no_probabilities():
+    logits, target = np.array([[2.0, -1.0]]), np.array([[0.0, 1.0]])
+    right = in_torch(np.array([1]), logits=logits)
+    assert abs(in_keras(target, logits=logits) - right) < EXACT
+    assert abs(in_keras(target, logits=logits, from_logits=False) + np.log(1e-7)) < DIFFERENT
+    twice = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    assert in_torch(np.array([1]), logits=twice) < right / 2
+
+
+def test_a_temperature_keeps_the_order_of_the_classes():
+    p = torch.softmax(torch.from_numpy(LOGITS) / 0.125, dim=1)
+    assert (p.argmax(dim=1).numpy() == LOGITS.argmax(axis=1)).all()
+
+
 def test_class_weights(convention):
     weights = np.array([0.5, 1.0, 2.0, 4.0, 0.25])
     ours = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=ALPHA)
@@ -217,6 +243,13 @@ def test_floor_and_gap():
     target = np.array([1 - ALPHA + ALPHA / K] + [ALPHA / K] * (K - 1))
     assert abs(loss.item() + (target * np.log(target)).sum()) < EXACT
     assert logits.grad.abs().max() < EXACT
+
+
+def test_the_diagnosis_of_the_exercises(solution):
+    p = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.7, 0.3], [0.6, 0.4]]])
+    text, interval = solution("diagnose_calibration")(p, np.array([[0, 1], [0, 0]]))
+    assert text == "cannot tell"
+    assert np.allclose(interval, (-0.7, 0.7))
 
 
 def test_functions_of_the_exercises(solution):

@@ -193,6 +193,78 @@ def test_the_relatives(no_epsilon):
     assert largest_difference(keras.constraints.NonNeg()(w), np.maximum(w, 0)) == 0
 
 
+def test_weight_normalization_with_lengths_of_1_is_unit_norm(no_epsilon):
+    learned = nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))
+    learned.parametrizations.weight.original1.data.copy_(torch.from_numpy(START[0].T))
+    learned.parametrizations.weight.original0.data.fill_(1)
+    assert largest_difference(keras.constraints.UnitNorm()(START[0]), learned.weight.T) < EXACT
+
+
+def spectral_keras(kernel, **options):
+    """Return a Keras layer under spectral normalization; many iterations make it exact."""
+    layer = keras.layers.SpectralNormalization(keras.layers.Dense(5), **options)
+    layer.build((None, 6))
+    layer.layer.set_weights([kernel, np.zeros(5)])
+    return layer
+
+
+def spectral_torch(kernel):
+    layer = nn.Linear(6, 5)
+    layer.weight.data.copy_(torch.from_numpy(kernel.T))
+    layer.bias.data.zero_()
+    return nn.utils.parametrizations.spectral_norm(layer, n_power_iterations=200)
+
+
+@pytest.mark.parametrize("factor", [4, 2**-7])
+def test_spectral_normalization_makes_the_largest_singular_value_1(factor):
+    """From above and from below; Keras changes a kernel in a pass of training, and in no other."""
+    kernel = factor * START[0]
+    layer = spectral_keras(kernel, power_iterations=200)
+    layer(X, training=False)
+    assert largest_difference(layer.kernel, kernel) == 0
+    layer(X, training=True)
+    exact = kernel / np.linalg.norm(kernel, ord=2)
+    assert largest_difference(layer.kernel, exact) < EXACT
+    assert largest_difference(exact, spectral_torch(kernel).weight.T) < EXACT
+
+
+def test_spectral_normalization_trains_differently(convention):
+    kernel = START[0] + 1  # of one large singular value, which few iterations find
+    layer = spectral_keras(kernel, power_iterations=25)
+    model = keras.Sequential([keras.Input((6,)), layer])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(LR), loss, run_eagerly=True)
+    through, plain = spectral_torch(kernel), nn.Linear(6, 5)
+    plain.weight.data.copy_(torch.from_numpy(kernel.T))
+    plain.bias.data.zero_()
+
+    @torch.no_grad()
+    def divide():
+        plain.weight.div_(torch.linalg.matrix_norm(plain.weight, ord=2))
+
+    for rows in batches(len(Y), 10, epochs=5, seed=0):
+        model.train_on_batch(X[rows], Y[rows])
+        divide()
+        for theirs in (through, plain):
+            theirs.zero_grad()
+            logits = theirs(torch.from_numpy(X[rows]))
+            nn.functional.cross_entropy(logits, torch.from_numpy(Y[rows])).backward()
+            with torch.no_grad():
+                for p in theirs.parameters():
+                    p -= LR * p.grad
+    layer(X, training=True)
+    divide()
+    convention(
+        "spectral normalization of a layer",
+        keras="`SpectralNormalization(layer)` overwrites the kernel before each pass of training",
+        torch="`parametrizations.spectral_norm(layer)` divides a raw kernel in each pass, and the "
+        "gradient goes through the division",
+        rule="divide the weight in place before each pass, under `no_grad()`",
+        agreement=largest_difference(layer.kernel, plain.weight.T),
+        naive=largest_difference(layer.kernel, through.weight.T),
+    )
+
+
 def test_nothing_is_enforced_before_the_first_step(no_epsilon):
     layer = keras.layers.Dense(5, kernel_constraint=MaxNorm(R))
     model = keras.Sequential([keras.Input((6,)), layer])

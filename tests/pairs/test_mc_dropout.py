@@ -13,7 +13,7 @@ from scipy import special
 from torch import nn
 
 from regbook import calibration
-from regbook.pairs import copy_weights, largest_difference, set_weights
+from regbook.pairs import batches, copy_weights, largest_difference, set_weights
 
 RATE, EPS = 0.25, 2**-10  # numbers that float32 holds exactly, and so does 1 - RATE
 EXACT, DIFFERENT = 1e-12, 1e-2
@@ -172,6 +172,23 @@ def test_how_long_training_mode_lasts(convention):
     )
 
 
+def test_a_dropout_function_does_not_know_the_mode(convention):
+    class Forgetful(nn.Module):
+        def forward(self, x, *training):
+            return nn.functional.dropout(x, RATE, *training)
+
+    forgetful, ones = Forgetful().eval(), torch.ones(20, 6, dtype=torch.float64)
+    layer = keras.layers.Dropout(RATE)
+    convention(
+        "a plain call of dropout",
+        keras="`Dropout(rate)(x)` drops nothing",
+        torch="`F.dropout(x, rate)` drops, after `model.eval()` too",
+        rule="`F.dropout(x, rate, self.training)`",
+        agreement=largest_difference(layer(np.ones((20, 6))), forgetful(ones, forgetful.training)),
+        naive=largest_difference(layer(np.ones((20, 6))), forgetful(ones)),
+    )
+
+
 def test_the_exercise_is_the_helper_and_drops_only(solution):
     p = special.softmax(2 * RNG.normal(size=(200, 4)), axis=1)
     y = RNG.integers(0, 4, size=200)
@@ -184,3 +201,50 @@ def test_the_exercise_is_the_helper_and_drops_only(solution):
     with torch.no_grad():
         assert largest_difference(network(x), network(x)) > 1e-4
     assert all(torch.equal(a, b) for a, b in zip(before, network.buffers(), strict=True))
+
+
+def test_a_regression_splits_its_variance_alike_and_adds_up():
+    """The mean of the variances and the variance of the means make the variance of a mixture."""
+    ours, theirs = stacks()
+    means, variances = ours[..., 0], keras.ops.exp(ours[..., 1])
+    within, between = keras.ops.mean(variances, axis=0), keras.ops.var(means, axis=0)
+    their_means, their_variances = theirs[..., 0], theirs[..., 1].exp()
+    assert largest_difference(within, their_variances.mean(dim=0)) < EXACT
+    assert largest_difference(between, their_means.var(dim=0, correction=0)) < EXACT
+    second_moment = (their_variances + their_means**2).mean(dim=0)
+    mixture = second_moment - their_means.mean(dim=0) ** 2
+    assert largest_difference(within + between, mixture) < EXACT
+    # PyTorch's own default divides by one pass less than there are.
+    assert largest_difference(between, their_means.var(dim=0)) > 1e-6
+
+
+def test_training_and_passes_agree_under_shared_masks(solution):
+    """20 steps with shared batches and masks, then the entropies of passes with shared masks."""
+    inputs, mask = keras.Input((6,)), keras.Input((5,))
+    hidden = keras.layers.Dense(5, activation="relu")(inputs) * mask / (1 - RATE)
+    model = keras.Model([inputs, mask], keras.layers.Dense(3)(hidden))
+    set_weights(model, START)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.SGD(0.125), loss=loss)
+    first, last = nn.Linear(6, 5), nn.Linear(5, 3)
+    copy_weights(model, nn.Sequential(first, last))
+    optimizer = torch.optim.SGD([*first.parameters(), *last.parameters()], lr=0.125)
+
+    def forward(rows, m):
+        hidden = torch.relu(first(torch.from_numpy(X[rows]))) * torch.from_numpy(m[rows])
+        return last(hidden / (1 - RATE))
+
+    for step, rows in enumerate(batches(20, 5, epochs=5)):
+        m = MASKS[step % 8]
+        model.train_on_batch([X[rows], m[rows]], Y[rows])
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(forward(rows, m), torch.from_numpy(Y[rows])).backward()
+        optimizer.step()
+    assert largest_difference(model, nn.Sequential(first, last)) < EXACT
+    with torch.no_grad():
+        stack = torch.stack([torch.softmax(forward(np.arange(20), m), 1) for m in MASKS])
+    passes = keras.ops.stack([keras.ops.softmax(model([X, m])) for m in MASKS])
+    assert largest_difference(passes, stack) < EXACT
+    text, *intervals = solution("diagnose_uncertainty")(stack.numpy(), np.asarray(passes))
+    assert text == "cannot tell"  # the two libraries say the same
+    assert np.abs(intervals).max() < EXACT

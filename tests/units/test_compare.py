@@ -142,6 +142,22 @@ def test_words_have_no_ends():
 RATES = [0.01, 0.03, 0.1, 0.3]
 
 
+def test_arms_that_are_trained_differently_have_their_own_measurements():
+    measures = {arm: Measured(shift=shift) for arm, shift in (("dropout", 5), ("none", 0))}
+    found = tuned(measures, GRIDS, usual=USUAL)
+    assert [len(measures[arm].calls) for arm in GRIDS] == [2, 2]
+    assert found.chosen == tuned(Measured(), GRIDS, usual=USUAL).chosen
+    last = found.versus("none")["dropout, as usual"]
+    assert last.mean == pytest.approx(5 + Measured().score(USUAL["dropout"])
+                                      - Measured().score(USUAL["none"]))  # fmt: skip
+
+
+@pytest.mark.parametrize("arms", [["none"], ["none", "dropout", "third"]])
+def test_a_measurement_without_its_arm_is_refused(arms):
+    with pytest.raises(ValueError, match=r"needs the arms none, dropout, got none"):
+        tuned({arm: Measured() for arm in arms}, GRIDS)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -50,8 +50,34 @@ def test_network_learns_follows_its_generator_and_leaves_the_rows_alone():
     assert all(map(np.array_equal, weights(0), weights(0)))
     others = weights(1), weights(0, rates=(0.5, 0)), weights(0, rates=(0, 0.5))
     others += (weights(0, augment=lambda rows, rng: -rows),)
+    others += weights(0, learning_rate=0.1), weights(0, radius=0.5), weights(0, penalty=0.1)
     assert not any(np.array_equal(weights(0)[0], other[0]) for other in others)
     assert np.array_equal(x, before)
+
+
+def test_a_radius_bounds_every_unit_and_a_wide_one_changes_nothing():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(60, 5)), np.arange(60) % 3
+
+    def weights(radius):
+        return training.train_network(x, y, 50, np.random.default_rng(0), radius=radius)
+
+    for kernel in weights(0.5)[::2]:
+        assert np.linalg.norm(kernel, axis=0).max() == pytest.approx(0.5)
+    assert all(map(np.array_equal, weights(100), weights(np.inf)))
+
+
+def test_a_penalty_shrinks_kernels_and_no_bias():
+    """Rows without a signal: the inputs are 0, so that the first layer has no gradient."""
+    x, y = np.zeros((60, 5)), np.arange(60) % 3
+
+    def weights(penalty):
+        rng = np.random.default_rng(0)
+        return training.train_network(x, y, 1, rng, penalty=penalty)
+
+    for free, shrunk, factor in zip(weights(0), weights(0.5), (0.95, 1, None, 1), strict=True):
+        if factor:
+            np.testing.assert_allclose(shrunk, factor * free, atol=1e-12)
 
 
 def test_runs_are_counted_and_the_longest_of_a_setting_is_kept():
