@@ -173,13 +173,13 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light_grader, short):
     assert column(out, "points") == points
     assert list(column(out, "points")) == sorted(points, key=lambda name: name.lstrip("'"))
     status = column(out, "status")
-    assert status["all.ipynb"] == "graded" and column(out, "percent")["all.ipynb"] == "50.0"
+    assert status["all.ipynb"] == "graded" and column(out, "percent")["all.ipynb"] == "37.9"
     assert status["hang.ipynb"] == "graded; 1 code cell failed"
     assert status["crash.ipynb"] == "graded; 2 code cells failed"
     scores = rows(out, "scores.csv")
-    assert len(scores) == 7 * 5
+    assert len(scores) == 7 * 6
     eve = [r["status"] for r in scores if r["submission"].startswith("group")]
-    assert eve == ["2 of 3 checks passed"] + ["not attempted"] * 4
+    assert eve == ["2 of 3 checks passed"] + ["not attempted"] * 5
     report = json.loads((out / "report.json").read_text())
     assert (report["seed"], report["isolation"]) == (5, LEVELS["bubblewrap"])
     problems = {name: result.get("problems") for name, result in report["submissions"].items()}
