@@ -772,7 +772,7 @@ def does_well_on_hidden_rows(ask, rng):
         trials = training.Trials(project.scores, _plan_of(_ROWS, _UNITS, _COMPUTE), 12 * STEPS)
         chosen = trials.decide(ask, _ROWS, _UNITS, _COMPUTE, STEPS)
         high, low = (np.mean([project.hidden(plan) for plan in plans]) for plans in (good, poor))
-        needed, found = low + 0.4 * (high - low), project.hidden(chosen)
+        needed, found = low + 0.3 * (high - low), project.hidden(chosen)
         shown.append((f"{name}: at least {needed:.3f}", f"{found:.3f} by {chosen}"))
         rows, units = (len({plan[i] for plan in trials.runs}) for i in (0, 1))
         if found < needed or min(rows, units) == 1:

@@ -608,6 +608,17 @@ def _seldom_right(rng, *others):
     return (y + rng.permuted(steps, axis=0)) % 5, y
 
 
+def _narrow_lead(rng):
+    """Return two rows in which class 3 leads class 1 by the first, or the last, of its 20 epochs.
+
+    In the half of the epochs that holds this one, class 1 leads.
+    """
+    near = rng.permutation([3] * 7 + [1] * 13 + [0, 2, 4] * 3)
+    far = rng.permutation([3] * 12 + [1] * 6 + [0, 2, 4] * 4)
+    labels = np.array([3, *near, *far])
+    return np.stack([labels, labels[::-1]], axis=1)
+
+
 @diagnose_noise.check(
     hint='The text must be "none" when every label is right.',
     more="Compare all of seen with y at once: y is compared with every epoch. The method .all() tells whether all agree.",
@@ -641,6 +652,7 @@ def finds_disturbed_labels(ask, rng):
         "a middle rate": ask(*_seen(rng, wrong=0, alpha=rng.uniform(0.2, 0.4))),
         "a high rate": ask(*_seldom_right(rng)),
         "one wrong label in one epoch": ask(*_one_change(rng, 0, epoch=45)),
+        "a lead of one epoch": ask(_narrow_lead(rng), np.array([3, 3])),
     }
 
 
@@ -656,6 +668,7 @@ def finds_both(ask, rng):
         "many labels a class too low": ask(*_seen(rng, 8, rng.uniform(0.2, 0.4), shift=-1)),
         "a high rate": ask(*_seldom_right(rng, 22, 24, 5, 5, 4)),
         "another wrong label in one epoch": ask(*_one_change(rng, 3, epoch=15)),
+        "a lead of one epoch": ask(_narrow_lead(rng), np.array([1, 1])),
     }
 
 

@@ -50,6 +50,7 @@ def train_network(
     radius: float = np.inf,
     penalty: float = 0.0,
     smoothing: float = 0.0,
+    decay: bool = False,
 ) -> list[np.ndarray]:
     """Train a network with one hidden layer (ReLU) by SGD with momentum; return its four arrays.
 
@@ -57,8 +58,9 @@ def train_network(
     units. rates: of dropout, on the inputs and on the hidden units. augment: changes the rows of
     many batches at once. radius: of the ball to which the weights that enter a unit are put back
     after each step. penalty: the strength of an L2 penalty on the kernels. smoothing: the
-    strength of label smoothing. Equal generators give equal starts, batches and random numbers of
-    dropout, whatever the other arguments.
+    strength of label smoothing. decay: whether the learning rate falls linearly to 0, so that the
+    end depends less on the last batches. Equal generators give equal starts, batches and random
+    numbers of dropout, whatever the other arguments.
     """
     sizes = x[0].size, hidden, y.max() + 1
     weights = []
@@ -67,12 +69,13 @@ def train_network(
     velocity = [np.zeros_like(w) for w in weights]
     targets = (1 - smoothing) * np.eye(sizes[-1])[y] + smoothing / sizes[-1]
     batches = _batches(x, targets, rng, hidden, rates, augment)
-    for _, (inputs, targets, factors) in zip(range(steps), batches, strict=False):
+    for step, (inputs, targets, factors) in zip(range(steps), batches, strict=False):
+        rate = learning_rate * (1 - step / steps) if decay else learning_rate
         gradients = _gradients(weights, inputs, targets, factors)
         for w, v, gradient in zip(weights, velocity, gradients, strict=True):
             kernel = w.ndim == 2
             v *= MOMENTUM
-            v -= learning_rate * (gradient + 2 * penalty * kernel * w)
+            v -= rate * (gradient + 2 * penalty * kernel * w)
             w += v
             if kernel and radius < np.inf:
                 w *= radius / np.linalg.norm(w, axis=0).clip(min=radius)

@@ -202,6 +202,8 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light_grader, short):
         # The first report lies in the folder, and is not handed in.
         again = {n: p for n, p in column(tmp_path / name, "points").items() if "report/" not in n}
         assert again == points
+        found = json.loads((tmp_path / name / "report.json").read_text())["submissions"]
+        assert found == report["submissions"]  # shows where they differ
         assert tables(tmp_path / name) == tables(out)
     assert run("grade", folder, "--out", tmp_path / "other", "--seed", 6) == 1
     assert column(tmp_path / "other", "points") == points
