@@ -273,7 +273,7 @@ convert = chapter.exercise(
 
 
 @convert.check(
-    points=2,
+    points=0.5,
     hint="Compare the shrink factors of one step: 1 - 2*lr*l2 in Keras, 1 - lr*weight_decay in PyTorch.",
     more="With lr = 0.1 and l2 = 0.05 Keras multiplies a weight by 0.99. Which weight_decay makes 1 - 0.1 * weight_decay the same?",
 )
@@ -283,6 +283,7 @@ def gives_the_same_step(ask, rng):
 
 
 @convert.check(
+    points=0.5,
     hint="The rule is proportional: it holds for every strength, 0 included.",
     more="Compute the answer from the argument: one factor for every strength, without a special case for 0.",
     keeps_input=True,

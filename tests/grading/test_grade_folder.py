@@ -166,14 +166,14 @@ def test_folder_becomes_tables_and_pages(tmp_path, capsys, light_grader, short):
     assert "7 graded, 2 could not be graded.\n  broken.ipynb: not a notebook: no valid JSON" in said
     assert "  link.ipynb: a link: hand in" in said
     points = {
-        "'=\\udcff\\x1b.ipynb": "4", "all.ipynb": "11", "broken.ipynb": "", "copy.ipynb": "11",
+        "'=\\udcff\\x1b.ipynb": "4", "all.ipynb": "9", "broken.ipynb": "", "copy.ipynb": "9",
         "crash.ipynb": "8", "group 1/eve/hand in.ipynb": "2", "hang.ipynb": "8", "link.ipynb": "",
         f"{'l' * 249}.ipynb": "4",
     }  # fmt: skip
     assert column(out, "points") == points
     assert list(column(out, "points")) == sorted(points, key=lambda name: name.lstrip("'"))
     status = column(out, "status")
-    assert status["all.ipynb"] == "graded" and column(out, "percent")["all.ipynb"] == "37.9"
+    assert status["all.ipynb"] == "graded" and column(out, "percent")["all.ipynb"] == "33.3"
     assert status["hang.ipynb"] == "graded; 1 code cell failed"
     assert status["crash.ipynb"] == "graded; 2 code cells failed"
     scores = rows(out, "scores.csv")

@@ -80,7 +80,7 @@ def short(monkeypatch):
 def test_what_runs_in_jupyter_counts(light, short, name):
     sources, says = BOTH[name] if isinstance(BOTH[name], tuple) else (BOTH[name], None)
     result = grade(notebook(*sources, CONVERT), light, 3)
-    assert points(result) == 7, result
+    assert points(result) == 5, result
     if says is None:
         assert result["problems"] == {}
     else:
@@ -139,9 +139,9 @@ def test_a_file_handed_in_beside_the_notebook_is_there(light, tmp_path):
     folder = hand_in(tmp_path / "class/anna", x=book)
     (folder / "my_answers.py").write_text("def square_sum(w): return (w**2).sum()\n")
     (notebook_of_anna,) = (s for s in sources(tmp_path / "class") if s.is_notebook)
-    assert points(grade(notebook_of_anna.read(), light, 3)) == 7
-    assert points(grade(alone(folder / "x.ipynb").read(), light, 3)) == 7
-    assert points(grade(notebook_of_anna.content(), light, 3)) == 3
+    assert points(grade(notebook_of_anna.read(), light, 3)) == 5
+    assert points(grade(alone(folder / "x.ipynb").read(), light, 3)) == 5
+    assert points(grade(notebook_of_anna.content(), light, 3)) == 1
 
 
 def test_a_notebook_of_a_newer_python_is_told_so(light):
@@ -149,7 +149,7 @@ def test_a_notebook_of_a_newer_python_is_told_so(light):
         "def l2_penalty(:", CONVERT, language_info={"name": "python", "version": "3.99.1"}
     )
     result = grade(book, light, 3)
-    assert points(result) == 3
+    assert points(result) == 1
     assert "written with Python 3.99, and the grader runs Python 3." in result["problems"]["1"]
     older = notebook("def l2_penalty(:", CONVERT, language_info={"version": "3.1.0"})
     assert "written with" not in grade(older, light, 3)["problems"]["1"]
@@ -164,7 +164,7 @@ def test_a_forgotten_line_of_the_stub_is_named(light, form):
     if form.startswith("    "):  # below: what comes before does not return
         source = source.replace("return lam", "total = lam")
     result = grade(notebook(NUMPY, source, CONVERT), light, 3)
-    assert points(result) == 3
+    assert points(result) == 1
     hints = {row["outcome"]["hint"] for row in reports(result)[0]["rows"]}
     assert hints == {
         "The line `raise NotImplementedError` still stands in your function: delete it."
@@ -175,7 +175,7 @@ def test_every_chapter_of_a_notebook_is_graded(light):
     scale = "def expected_scale(rate):\n    return 1 / (1 - np.asarray(rate))"
     result = grade(notebook(NUMPY, PENALTY, CONVERT, scale), light, 3)
     earned = {marks["chapter"]: marks["points"] for marks in result["chapters"]}
-    assert earned == {"07_l2_weight_decay": 7, "10_dropout": 3}
+    assert earned == {"07_l2_weight_decay": 5, "10_dropout": 3}
 
 
 def test_what_the_clock_stopped_is_repeated_alone(light, short):
