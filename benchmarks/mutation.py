@@ -6,8 +6,8 @@ Each graded function of `solutions/` (or of one chapter) is changed in one place
 operator, a constant, an axis, a dropped term, swapped arguments or results, a turned condition,
 another dtype. A change that still earns full marks under every seed survives: a hole in the
 checks. Then the exit status is 1.
-A change that makes a loop endless is stopped and counts as rejected. Where every answer is an
-array of integers, truncating it to integers is no change and is left out.
+A change that makes a loop endless is stopped and counts as rejected. Where every answer is
+an integer or an array of them, truncating it to integers is no change and is left out.
 
 `--neighbours` takes the finer changes instead: a threshold that includes its border or not, a
 constant a tenth away, the least for the greatest, the first for the last, one loop less, results
@@ -166,14 +166,15 @@ def full_marks(chapter, name, source, seeds, how=all):
 
 
 def answers_integers(chapter, name, source, seeds):
-    """Tell whether every answer of a solution is an array of integers."""
+    """Tell whether every answer of a solution is an integer or an array of integers."""
     space, kinds = {"np": np}, set()
     exec(source, space)
 
     @functools.wraps(space[name])
     def recorded(*arguments):
         result = space[name](*arguments)
-        kinds.add(result.dtype.kind if isinstance(result, np.ndarray) else "another type")
+        whole = isinstance(result, int | np.integer | np.ndarray)
+        kinds.add(np.asarray(result).dtype.kind if whole else "another type")
         return result
 
     for seed in seeds:

@@ -11,6 +11,8 @@ It holds the plumbing of the lessons and never the idea that a lesson teaches:
 - `regbook.verdicts`, `regbook.margins`: what an interval says about a question, and from which size
   on a difference matters
 - `regbook.figures`: one look, one colour per method
+- `regbook.resnet`: the residual networks of chapter 20, in both libraries
+- `regbook.cifar10`: a command that trains one of them on real images
 - `regbook.check`: instant feedback on an exercise
 - `regbook.notebooks`: the learner's notebooks, derived from the solutions
 - `regbook.grading`: the same checks for a class, on submissions that are not trusted

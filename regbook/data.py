@@ -249,26 +249,30 @@ def _digest(arrays):
     return digest.hexdigest()
 
 
-def cifar10() -> tuple[np.ndarray, ...]:
+def cifar10(train: int | None = None, test: int | None = None) -> tuple[np.ndarray, ...]:
     """Return CIFAR-10 as (x_train, y_train, x_test, y_test), images uint8 (rows, 32, 32, 3).
 
     Decoded from `$REGBOOK_DATA/cifar10_jpeg.npz` when that file exists (about half a minute),
     else downloaded by Keras, which verifies its own checksum. The JPEG copy was re-encoded, so
-    scores differ slightly. Raises DataError like `fashion_mnist`. Source: Krizhevsky (2009).
+    scores differ slightly. train, test: how many images of each part to return, the first ones;
+    all of them unless given. The images are in no order, so the first are a sample like any other.
+    Raises DataError like `fashion_mnist`. Source: Krizhevsky (2009).
     """
     path = _checked_file("cifar10_jpeg.npz")
     if not path:
         import keras
 
-        return _download("CIFAR-10", "cifar10_jpeg.npz", keras.datasets.cifar10.load_data)
+        arrays = _download("CIFAR-10", "cifar10_jpeg.npz", keras.datasets.cifar10.load_data)
+        return tuple(a[:n] for a, n in zip(arrays, (train, train, test, test), strict=True))
     import io
 
     from PIL import Image
 
     arrays = []
     with np.load(path, allow_pickle=False) as file:
-        for part in ("train", "test"):
+        for part, rows in (("train", train), ("test", test)):
             jpeg, offset = file[f"jpeg_{part}"].tobytes(), file[f"offset_{part}"]
+            offset = offset if rows is None else offset[: rows + 1]
             arrays.append(
                 np.stack(
                     [
@@ -277,5 +281,5 @@ def cifar10() -> tuple[np.ndarray, ...]:
                     ]
                 )
             )
-            arrays.append(file[f"y_{part}"])
+            arrays.append(file[f"y_{part}"][:rows])
     return tuple(arrays)

@@ -81,6 +81,17 @@ COLOURS = {
     "DisturbLabel": _GREEN,
     "DisturbValue": _GREEN,
     "fixed noise": _RED,
+    # Part IV: ways to make a network smaller.
+    "one scale a layer": _RED,
+    "one scale a unit": _BLUE,
+    "one threshold": _PURPLE,
+    "one threshold a layer": _BLUE,
+    "random choice": _BLACK,
+    "trained on": _GREEN,
+    # Part IV: how a deep network passes on what it gets.
+    "plain": _BLACK,
+    "residual": _BLUE,
+    "pre-activation": _GREEN,
 }
 
 # The colour says which method, the line says which part of the data.

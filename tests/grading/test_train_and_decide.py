@@ -21,6 +21,7 @@ OPEN = {
     "12_mc_dropout": "choose_rejection",
     "15_data_augmentation": "choose_transforms",
     "17_disturb_labels": "fair_verdict",
+    "20_residual_networks": "rescue",
 }
 SETUP = "import numpy as np\n"
 

@@ -17,7 +17,7 @@ from regbook import chapters
 from regbook.notebooks import derive_exercises, function_sources, read
 
 ROOT = Path(__file__).parents[2]
-SLUG, TOPIC = "19_fast_inference", "fast_inference"
+SLUG, TOPIC = "21_benchmark", "benchmark"
 
 
 @pytest.fixture

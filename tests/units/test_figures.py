@@ -38,6 +38,7 @@ FAMILIES = [
     ("none", "augmentation", "shift", "rotation", "flip", "cutout", "mixup"),
     ("none", "label smoothing", "DisturbLabel", "fixed noise"),
     ("none", "DisturbValue"),
+    ("plain", "residual", "pre-activation"),
 ]
 
 
