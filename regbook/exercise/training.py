@@ -58,14 +58,11 @@ def train_network(
     units. rates: of dropout, on the inputs and on the hidden units. augment: changes the rows of
     many batches at once. radius: of the ball to which the weights that enter a unit are put back
     after each step. penalty: the strength of an L2 penalty on the kernels. smoothing: the
-    strength of label smoothing. decay: whether the learning rate falls linearly to 0, so that the
-    end depends less on the last batches. Equal generators give equal starts, batches and random
-    numbers of dropout, whatever the other arguments.
+    strength of label smoothing. decay: whether the learning rate falls linearly to 0. Equal
+    generators give equal starts, batches and random numbers of dropout, whatever the others.
     """
     sizes = x[0].size, hidden, y.max() + 1
-    weights = []
-    for fan_in, fan_out in pairwise(sizes):
-        weights += [rng.normal(size=(fan_in, fan_out)) * np.sqrt(2 / fan_in), np.zeros(fan_out)]
+    weights = _start(sizes, rng)
     velocity = [np.zeros_like(w) for w in weights]
     targets = (1 - smoothing) * np.eye(sizes[-1])[y] + smoothing / sizes[-1]
     batches = _batches(x, targets, rng, hidden, rates, augment)
@@ -79,6 +76,14 @@ def train_network(
             w += v
             if kernel and radius < np.inf:
                 w *= radius / np.linalg.norm(w, axis=0).clip(min=radius)
+    return weights
+
+
+def _start(sizes, rng):
+    """Return kernels of He's size and biases of 0, in turn."""
+    weights = []
+    for fan_in, fan_out in pairwise(sizes):
+        weights += [rng.normal(size=(fan_in, fan_out)) * np.sqrt(2 / fan_in), np.zeros(fan_out)]
     return weights
 
 

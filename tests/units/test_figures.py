@@ -39,6 +39,8 @@ FAMILIES = [
     ("none", "label smoothing", "DisturbLabel", "fixed noise"),
     ("none", "DisturbValue"),
     ("plain", "residual", "pre-activation"),
+    ("one scale a layer", "one scale a unit"),
+    ("one threshold", "one threshold a layer", "random choice", "trained on"),
 ]
 
 
