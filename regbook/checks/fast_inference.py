@@ -1,5 +1,6 @@
 """The checks of chapter 19: folding, rounding, pruning, and a choice of all of them per layer."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -46,9 +47,14 @@ def _kernel_in_place(kernel, bias, gamma, beta, mean, var, eps):
     return folded, shifted
 
 
-def _none_stays_none(*given):
-    kernel, bias = _dense(*given)
-    return kernel, (np.zeros_like(bias) if given[1] is None else bias)
+def _none_stays_none(fold):
+    """Return the fold that gives a layer without a bias one of zeros."""
+
+    def folded(*given):
+        kernel, bias = fold(*given)
+        return kernel, (np.zeros_like(bias) if given[1] is None else bias)
+
+    return folded
 
 
 _SHIFTS = {
@@ -78,6 +84,7 @@ def _mistakes_of(fold, in_place):
         "size of gamma": vary(fold, gamma=np.abs),
         "gamma and beta swapped": lambda k, b, gamma, beta, *rest: fold(k, b, beta, gamma, *rest),
         "kernel not scaled": lambda kernel, *rest: (kernel, fold(kernel, *rest)[1]),
+        "no bias, no shift": _none_stays_none(fold),
     }
 
 
@@ -106,7 +113,6 @@ dense = chapter.exercise(
     mistakes={
         **_mistakes_of(_dense, _kernel_in_place),
         "input axis": vary(_dense, shape=(-1, 1)),
-        "no bias, no shift": _none_stays_none,
     },
     hints={
         **_HINTS,
@@ -155,24 +161,13 @@ def dense_unit_that_never_varied(ask, rng):
 # --- fold_batchnorm_conv -------------------------------------------------------------------------
 
 
-def _conv(
-    kernel, bias, gamma, beta, mean, var, eps, *,
-    divisor=_deviation, shape=(-1, 1, 1, 1), shift=_shift,
-):  # fmt: skip
-    return _dense(
-        kernel, bias, gamma, beta, mean, var, eps, divisor=divisor, shape=shape, shift=shift
-    )
+_conv = partial(_dense, shape=(-1, 1, 1, 1))
 
 
 def _conv_in_place(kernel, bias, gamma, beta, mean, var, eps):
     folded, shifted = _conv(kernel, bias, gamma, beta, mean, var, eps)
     kernel[:] = folded
     return kernel, shifted
-
-
-def _conv_none(*given):
-    kernel, bias = _conv(*given)
-    return kernel, (np.zeros_like(bias) if given[1] is None else bias)
 
 
 def _mean_scale(kernel, bias, gamma, beta, mean, var, eps):
@@ -195,7 +190,6 @@ conv = chapter.exercise(
             (0 if bias is None else bias)
             + (kernel.sum(axis=(2, 3)) @ (beta - mean * gamma / _deviation(var, eps))),
         ),
-        "no bias, no shift": _conv_none,
     },
     hints={
         **_HINTS,
