@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from regbook.exercise import Report
 from regbook.exercise.report import rounded
-from regbook.grading.results import Marks, Result, lost, totals, unmarked
+from regbook.grading.results import Marks, Result, Results, lost, totals, unmarked
 
 LARGEST = 1_000_000  # what a number must stay below, so that no sum of them overflows
 
@@ -108,8 +108,10 @@ def _number(cell, column, where):
 
 def merged(
     results: Mapping[str, Result], adjustments: Adjustments
-) -> tuple[dict[str, Result], list[str]]:
+) -> tuple[Mapping[str, Result], list[str]]:
     """Return the adjusted results, and a sentence about each line that fits none of them."""
+    if not any(adjustments.values()):
+        return results, []
     pairs = {
         (name, report["exercise"])
         for name, result in results.items()
@@ -127,9 +129,9 @@ def merged(
         for names in lines
         if names not in fitting[file]
     ]
-    if not any(adjustments.values()):
-        return dict(results), left
-    return {name: _adjusted(name, result, adjustments) for name, result in results.items()}, left
+    found = Results()
+    found.update((name, _adjusted(name, result, adjustments)) for name, result in results.items())
+    return found, left
 
 
 def _what(name, exercise=""):

@@ -7,7 +7,7 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from regbook.grading.again import named
 from regbook.grading.grade import Delayed, graded
 from regbook.grading.intake import LeftOut, handed_in, part
 from regbook.grading.isolation import LEVELS, level_for
-from regbook.grading.results import Result
+from regbook.grading.results import Result, Results
 from regbook.grading.sandbox import EVERYTHING, Sandbox, modules_for
 from regbook.grading.store import Store
 from regbook.grading.submission import Unreadable
@@ -68,10 +68,11 @@ def _locally(todo, store, jobs, hidden, modules):
         }
         delayed = []
         for future in as_completed(futures):
+            name = futures.pop(future)  # or its result would stay in memory
             try:
-                yield futures[future], future.result()
+                yield name, future.result()
             except Delayed:
-                delayed.append(futures[future])
+                delayed.append(name)
         for name in delayed:
             yield name, _one(name, todo[name], store, pool, alone=True)
     finally:
@@ -85,7 +86,7 @@ def _resumed(sources, store, again=None):
 
     Return the results that need no grading, the others' sources, and the modules that these import.
     """
-    results, todo, modules = dict(again.kept) if again else {}, {}, set()
+    results, todo, modules = Results(again.kept if again else {}), {}, set()
     for name in again.names if again else sources:
         source = sources[name]
         try:
@@ -106,7 +107,7 @@ def _resumed(sources, store, again=None):
 
 def _collected(coming, todo, store, show):
     """Return the results as they come, and whether they came to the end."""
-    results = {}
+    results = Results()
     with contextlib.closing(coming):
         try:
             bar = tqdm(coming, total=len(todo), unit="submission", disable=not (show and todo))
@@ -117,7 +118,7 @@ def _collected(coming, todo, store, show):
     for name in todo.keys() - results.keys():  # finished while it was interrupted
         with contextlib.suppress(Unreadable):
             known = store.load(todo[name].read())
-            results |= {name: known} if known else {}
+            results.update({name: known} if known else {})
     return results, False
 
 
@@ -127,8 +128,8 @@ def _written(results, more, adjusted, store, present, again):
     more: those of this run. present: all submissions; the feedback of others is removed.
     """
     if again:
-        more = {name: again.joined(name, result) for name, result in more.items()}
-    results = results | more
+        more.update((name, again.joined(name, more[name])) for name in list(more))
+    results.update(more)
     found, left = adjustments.merged(results, adjusted)
     for sentence in left:
         print(sentence)
@@ -144,7 +145,7 @@ def grade_folder(
     folder: str | Path, out: str | Path, *, seed: int | None = None, jobs: int | None = None,
     trust: bool = False, shard: tuple[int, int] | None = None, dask: str | None = None,
     only: Sequence[str] = (), show: bool = True,
-) -> tuple[dict[str, Result], bool]:  # fmt: skip
+) -> tuple[Mapping[str, Result], bool]:  # fmt: skip
     """Grade every notebook below `folder` into the report `out`; return (results, complete).
 
     seed: draws the inputs of the checks; default: that of the report, or a new one. jobs: how many

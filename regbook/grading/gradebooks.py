@@ -20,7 +20,7 @@ from regbook.grading.intake import UsageError
 from regbook.grading.learners import learner
 from regbook.grading.pages import feedback_path
 from regbook.grading.report import write_whole
-from regbook.grading.results import Marks, Result
+from regbook.grading.results import Marks, Result, in_order
 
 TABLES = {"moodle": "moodle_worksheet.csv", "canvas": "canvas.csv"}
 FEEDBACK = {"moodle": "moodle_feedback.zip", "canvas": "canvas_feedback.zip"}
@@ -58,7 +58,7 @@ class Gradebook:
         """
         graded: dict[str, list[Marks]] = defaultdict(list)
         said = []
-        for name, result in sorted(results.items()):
+        for name, result in in_order(results):
             who = learner(name)
             if who.platform == self.platform and who.number in self.learners:
                 graded[who.number] += result.get("chapters", [])
@@ -222,7 +222,7 @@ def _titles(titles: Iterable[str]) -> str:
 def _write_feedback(out, platform, results):
     """Write the archive of feedback pages, from which the platform gives each learner their own."""
     found = defaultdict(list)
-    for name, result in sorted(results.items()):
+    for name, result in in_order(results):
         if learner(name).platform == platform and not result.get("left_out"):
             found[learner(name).number].append(name)
     path = out / FEEDBACK[platform]

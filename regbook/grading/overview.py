@@ -4,7 +4,8 @@ import base64
 import hashlib
 import html
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from regbook.exercise import Report, Row
 from regbook.exercise.report import rounded
 from regbook.grading import alike
 from regbook.grading.pages import feedback_path, page
-from regbook.grading.results import Marks, Result, exercise_status, percent, totals
+from regbook.grading.results import Marks, Result, exercise_status, in_order, percent
 
 TENTHS = 10
 MISTAKES = 10  # of a chapter that are shown
@@ -56,29 +57,73 @@ def overview(out: Path, results: Mapping[str, Result]) -> str:
 
     out: the folder of the report; the page links to the feedback that lies in it.
     """
-    graded = {name: result for name, result in results.items() if "chapters" in result}
-    failed = {
-        name: result for name, result in results.items()
-        if "chapters" not in result and not result.get("left_out")
-    }  # fmt: skip
-    chapters: dict[str, dict[str, Marks]] = defaultdict(dict)
-    for name, result in sorted(graded.items()):
+    chapters: dict[str, _Chapter] = defaultdict(_Chapter)
+    failed, rows, seconds = [], [], {}
+    prints: dict[str, Mapping[str, str]] = {}
+    for name, result in in_order(results):  # once, as each has to be unpacked
+        if "chapters" not in result:
+            if not result.get("left_out"):
+                failed.append([_link(out, name), html.escape(result["status"])])
+            continue
         for marks in result["chapters"]:
-            chapters[marks["chapter"]][name] = marks
-    parts = [f"<p>{len(graded)} submissions were graded, {len(failed)} could not be graded.</p>"]
+            chapters[marks["chapter"]].add(name, marks)
+            rows.append(_submission(out, name, result["status"], marks))
+        prints[name] = result.get("fingerprints", {})
+        if "seconds" in result:
+            seconds[name] = result["seconds"]
+    parts = [f"<p>{len(prints)} submissions were graded, {len(failed)} could not be graded.</p>"]
     if failed:
-        rows = [
-            [_link(out, name), html.escape(result["status"])] for name, result in failed.items()
-        ]
-        parts += ["<h2>Could not be graded</h2>", _table(["submission", "why"], sorted(rows))]
-    for chapter, marks in sorted(chapters.items()):
-        parts += [f"<h2>Chapter {html.escape(chapter)}</h2>", _distribution(marks.values())]
-        parts += ["<h3>Exercises</h3>", _exercises(marks.values())]
-        parts += ["<h3>Most frequent mistakes</h3>", _mistakes(out, marks)]
-    parts += [_alike(out, graded), _slowest(out, graded)]
-    parts += ["<h2>Submissions</h2>", _submissions(out, graded), f"<script>{SCRIPT}</script>"]
+        parts += ["<h2>Could not be graded</h2>", _table(["submission", "why"], sorted(failed))]
+    for slug, chapter in sorted(chapters.items()):
+        parts += [f"<h2>Chapter {html.escape(slug)}</h2>", _distribution(chapter.tenths)]
+        parts += ["<h3>Exercises</h3>", _exercises(chapter.tallies)]
+        parts += ["<h3>Most frequent mistakes</h3>", _mistakes(out, chapter.mistaken)]
+    parts += [_alike(out, prints, chapters), _slowest(out, seconds)]
+    heads = ["submission", "chapter", "points", "of", "per cent", "status"]
+    parts += ["<h2>Submissions</h2>", _table(heads, rows), f"<script>{SCRIPT}</script>"]
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     return page("The class at a glance", parts, OVERVIEW_STYLE, f"script-src 'sha256-{digest}'; ")
+
+
+@dataclass
+class _Tally:
+    """What a class made of one exercise. counting: submissions in which it has a weight."""
+
+    attempted: int = 0
+    full: int = 0
+    counting: int = 0
+    points: float = 0.0
+    most: float = 0.0
+
+    def add(self, report: Report) -> None:
+        self.attempted += bool(report.rows)
+        self.full += exercise_status(report) == "full marks"
+        if report.weight:
+            points, most = report.counted
+            self.counting += 1
+            self.points += points
+            self.most += most
+
+
+class _Chapter:
+    """What a class made of one chapter.
+
+    tenths: how many submissions earned so many tenths of the points. mistaken: the submissions
+    with a mistake, by exercise, mistake and hint.
+    """
+
+    def __init__(self) -> None:
+        self.tenths = [0] * (TENTHS + 1)
+        self.tallies: dict[str, _Tally] = defaultdict(_Tally)
+        self.mistaken: dict[tuple[str, str, str], dict[str, bool]] = defaultdict(dict)
+
+    def add(self, name: str, marks: Marks) -> None:
+        tenth = int(TENTHS * marks["points"] / (marks["max_points"] or 1))
+        self.tenths[min(tenth, TENTHS)] += 1  # a teacher may give more points than there are
+        for report in map(Report.from_dict, marks["exercises"]):
+            self.tallies[report.exercise].add(report)
+            for row in filter(_is_named, report.rows):
+                self.mistaken[report.exercise, row.outcome.mistake, row.outcome.hint][name] = True
 
 
 def _link(out, name):
@@ -101,12 +146,8 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     )
 
 
-def _distribution(marks: Iterable[Marks]) -> str:
+def _distribution(counts: list[int]) -> str:
     """Return a histogram of the points, in tenths of what can be earned, also in words."""
-    counts = [0] * (TENTHS + 1)
-    for each in marks:
-        tenth = int(TENTHS * each["points"] / (each["max_points"] or 1))
-        counts[min(tenth, TENTHS)] += 1  # a teacher may give more points than there are
     names = [f"{10 * i}–{10 * i + 9} %" for i in range(TENTHS)] + ["100 %"]
     said = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True) if count)
     bars = []
@@ -127,18 +168,14 @@ def _distribution(marks: Iterable[Marks]) -> str:
     )
 
 
-def _exercises(marks: Iterable[Marks]) -> str:
-    by_name = defaultdict(list)
-    for each in marks:
-        for report in map(Report.from_dict, each["exercises"]):
-            by_name[report.exercise].append(report)
+def _exercises(tallies: Mapping[str, _Tally]) -> str:
     rows = []
-    for name, reports in by_name.items():
-        tried = [report for report in reports if report.rows]
-        full = sum(exercise_status(report) == "full marks" for report in reports)
-        counting = [report for report in reports if report.weight]
-        points, most = (total / (len(counting) or 1) for total in totals(counting))
-        rows.append([name, f"{len(tried)}", f"{full}", f"{points:.1f}", f"{rounded(most):g}"])
+    for name, tally in tallies.items():
+        points, most = (
+            rounded(each) / (tally.counting or 1) for each in (tally.points, tally.most)
+        )
+        numbers = f"{tally.attempted}", f"{tally.full}", f"{points:.1f}", f"{rounded(most):g}"
+        rows.append([name, *numbers])
     return _table(["exercise", "attempted", "full marks", "mean points", "of"], rows)
 
 
@@ -152,13 +189,8 @@ def _is_named(row: Row) -> bool:
     )
 
 
-def _mistakes(out, marks: Mapping[str, Marks]) -> str:
-    learners: dict[tuple[str, str, str], dict[str, bool]] = defaultdict(dict)
-    for name, each in marks.items():
-        for report in map(Report.from_dict, each["exercises"]):
-            for row in filter(_is_named, report.rows):
-                learners[report.exercise, row.outcome.mistake, row.outcome.hint][name] = True
-    found = sorted(learners.items(), key=lambda item: (-len(item[1]), item[0]))[:MISTAKES]
+def _mistakes(out, mistaken: Mapping[tuple[str, str, str], Collection[str]]) -> str:
+    found = sorted(mistaken.items(), key=lambda item: (-len(item[1]), item[0]))[:MISTAKES]
     if not found:
         return "<p>None that is known by name.</p>"
     rows = [
@@ -178,14 +210,13 @@ def _who(out, names: Iterable[str]) -> str:
     return shown
 
 
-def _alike(out, graded: Mapping[str, Result]) -> str:
+def _alike(out, prints: Mapping[str, Mapping[str, str]], slugs: Iterable[str]) -> str:
     """Return what submissions have in common with each other, and with the published solution."""
     solved: dict[str, str] = {}
-    for slug in {marks["chapter"] for result in graded.values() for marks in result["chapters"]}:
+    for slug in slugs:
         solved |= alike.published(slug)
     public, own = {}, {}
-    for name, result in graded.items():
-        found = result.get("fingerprints", {})
+    for name, found in prints.items():
         public[name] = [each for each, digest in found.items() if solved.get(each) == digest]
         own[name] = {each: found[each] for each in found.keys() - public[name]}
     parts = [
@@ -222,22 +253,18 @@ def _public(out, public: Mapping[str, list[str]]) -> str:
     return _table(["exercises", "which", "who"], rows) if rows else "<p>None.</p>"
 
 
-def _slowest(out, graded: Mapping[str, Result]) -> str:
+def _slowest(out, seconds: Mapping[str, float]) -> str:
     """Return the submissions that took longest; nothing where no times are known."""
-    timed = [(-result["seconds"], name) for name, result in graded.items() if "seconds" in result]
-    if not timed:
+    if not seconds:
         return ""
-    rows = [[_link(out, name), f"{-seconds:.1f}"] for seconds, name in sorted(timed)[:SLOWEST]]
+    slowest = sorted(seconds, key=lambda name: (-seconds[name], name))[:SLOWEST]
+    rows = [[_link(out, name), f"{seconds[name]:.1f}"] for name in slowest]
     return (
         '<section id="slowest">\n<h2>The slowest</h2>\n<p>Seconds of computing, which differ a '
         f"little from run to run.</p>\n{_table(['submission', 'seconds'], rows)}\n</section>"
     )
 
 
-def _submissions(out, graded: Mapping[str, Result]) -> str:
-    rows = [
-        [_link(out, name), html.escape(marks["chapter"]), f"{marks['points']:g}",
-         f"{marks['max_points']:g}", percent(marks), html.escape(result["status"])]
-        for name, result in sorted(graded.items()) for marks in result["chapters"]
-    ]  # fmt: skip
-    return _table(["submission", "chapter", "points", "of", "per cent", "status"], rows)
+def _submission(out, name, status, marks: Marks) -> list[str]:
+    points = f"{marks['points']:g}", f"{marks['max_points']:g}", percent(marks)
+    return [_link(out, name), html.escape(marks["chapter"]), *points, html.escape(status)]

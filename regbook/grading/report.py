@@ -15,7 +15,16 @@ from regbook.grading import adjustments
 from regbook.grading.learners import learner
 from regbook.grading.overview import overview
 from regbook.grading.pages import feedback, feedback_path, told
-from regbook.grading.results import FORMULA, Result, exercise_status, marked, percent, repeatable
+from regbook.grading.results import (
+    FORMULA,
+    Result,
+    Results,
+    exercise_status,
+    in_order,
+    marked,
+    percent,
+    repeatable,
+)
 
 SUMMARY = ("submission", "learner", "chapter", "points", "max_points", "percent", "status")
 SCORES = ("submission", "learner", "chapter", "exercise", "points", "max_points", "status")
@@ -28,14 +37,17 @@ class ReportError(ValueError):
     """A report cannot be read or joined; the message says which and why."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that at every moment it is there whole, in its old or its new state."""
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file so that at every moment it is there whole, in its old or its new state.
+
+    text: in one piece, or piece by piece.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = text.encode("utf-8", "backslashreplace")
+    pieces = [text] if isinstance(text, str) else text
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -52,9 +64,8 @@ def _table(header, rows):
     # which some spreadsheets split. These heed the quotes of a first cell, but of no other one.
     writer = csv.writer(text, lineterminator=";\r\n")
     writer.writerow(header)
-    writer.writerows(
-        [first, *(INNER.sub(";'", str(cell)) for cell in rest)] for first, *rest in rows
-    )
+    for first, *rest in rows:
+        writer.writerow([first, *(INNER.sub(";'", str(cell)) for cell in rest)])
     return text.getvalue().replace(";\r\n", "\n")
 
 
@@ -64,25 +75,29 @@ def _who(name):
 
 def summary(results: Mapping[str, Result]) -> str:
     """Return summary.csv: one row per submission and chapter; without points if not graded."""
-    rows = []
-    for name, result in sorted(results.items()):
+    return _table(SUMMARY, _summed(results))
+
+
+def _summed(results):
+    for name, result in in_order(results):
         graded = [
             [marks["chapter"], marks["points"], marks["max_points"], percent(marks)]
             for marks in result.get("chapters", [])
         ]
-        rows += [[*_who(name), *values, result["status"]] for values in graded or [[""] * 4]]
-    return _table(SUMMARY, rows)
+        yield from ([*_who(name), *values, result["status"]] for values in graded or [[""] * 4])
 
 
 def scores(results: Mapping[str, Result]) -> str:
     """Return scores.csv: one row per submission and exercise."""
-    rows = []
-    for name, result in sorted(results.items()):
+    return _table(SCORES, _scored(results))
+
+
+def _scored(results):
+    for name, result in in_order(results):
         for marks in result.get("chapters", []):
             for report in map(Report.from_dict, marks["exercises"]):
                 values = [report.exercise, *report.counted, exercise_status(report)]
-                rows.append([*_who(name), marks["chapter"], *values])
-    return _table(SCORES, rows)
+                yield [*_who(name), marks["chapter"], *values]
 
 
 def write(out: Path, results: Mapping[str, Result], *, seed: int, isolation: str) -> None:
@@ -91,12 +106,21 @@ def write(out: Path, results: Mapping[str, Result], *, seed: int, isolation: str
     isolation: one of `isolation.LEVELS`, in words. The same results give the same bytes; only
     index.html tells the seconds that they took.
     """
-    submissions = {name: repeatable(result) for name, result in results.items()}
-    stored = {"seed": seed, "isolation": isolation, "submissions": submissions}
-    write_whole(out / "report.json", json.dumps(stored, indent=1, sort_keys=True) + "\n")
+    write_whole(out / "report.json", _as_json(seed, isolation, results))
     write_whole(out / "scores.csv", BYTE_ORDER_MARK + scores(results))
     write_whole(out / "summary.csv", BYTE_ORDER_MARK + summary(results))
     write_whole(out / "index.html", overview(out, results))
+
+
+def _as_json(seed, isolation, results):
+    """Yield report.json as `json.dumps` would write it, a submission at a time."""
+    settings = {"seed": seed, "isolation": isolation, "submissions": {}}
+    head, _, foot = json.dumps(settings, indent=1, sort_keys=True).rpartition("{}")
+    yield head + "{"
+    for number, (name, result) in enumerate(in_order(results)):
+        lines = json.dumps({name: repeatable(result)}, indent=1, sort_keys=True)[1:-2]
+        yield "," * (number > 0) + lines.replace("\n", "\n ")
+    yield "\n " * (len(results) > 0) + "}" + foot + "\n"
 
 
 def remove_stale(out: Path, present: Container[str]) -> None:
@@ -137,14 +161,14 @@ def stored(folder: Path) -> tuple[tuple[int, str], dict[str, Result]]:
         raise ReportError(f"{folder}/report.json is damaged: {error}") from error
 
 
-def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
+def merge(reports: Iterable[Path], out: Path) -> Mapping[str, Result]:
     """Join reports, folders that `write` filled, into the report `out`; return the results.
 
     Raises ReportError when one is no report, when they were graded with different seeds or
     isolation, or when they disagree about a submission. What a teacher's files beside `out` say
     is merged; what those beside the reports said stays. Raises AdjustmentError.
     """
-    results: dict[str, Result] = {}
+    results = Results()
     settings = set()
     for folder in reports:
         setting, submissions = stored(folder)
@@ -156,11 +180,11 @@ def merge(reports: Iterable[Path], out: Path) -> dict[str, Result]:
             results[name] = known
     if len(settings) > 1:
         raise ReportError(f"the reports were made with different settings: {sorted(settings)}")
-    results, left = adjustments.merged(results, adjustments.read(out))
+    found, left = adjustments.merged(results, adjustments.read(out))
     print(*left, sep="\n", end="\n" * bool(left))
-    for name, result in results.items():
+    for name, result in found.items():
         write_whole(feedback_path(out, name), feedback(name, result))
     ((seed, isolation),) = settings
-    write(out, results, seed=seed, isolation=isolation)
-    remove_stale(out, results)
-    return results
+    write(out, found, seed=seed, isolation=isolation)
+    remove_stale(out, found)
+    return found

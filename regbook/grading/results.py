@@ -1,6 +1,8 @@
 """What became of a submission, as JSON holds it."""
 
-from collections.abc import Iterable
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, NotRequired, TypedDict
 
 from regbook.exercise import Report
@@ -37,6 +39,39 @@ class Result(TypedDict):
     problems: NotRequired[dict[str, str]]  # what went wrong, by the number of the code cell
     fingerprints: NotRequired[dict[str, str]]  # of its long functions, by exercise: see `alike`
     seconds: NotRequired[float]  # of computing: differs from run to run, and is in no table
+
+
+class Results(MutableMapping[str, Result]):
+    """Results by the name of a submission, packed, so that thousands take a few megabytes.
+
+    What is looked up is a copy: to change a result, store it again.
+    """
+
+    def __init__(self, *others: Mapping[str, Result]) -> None:
+        """others: whose results to hold; of equal names, the last counts."""
+        self._packed: dict[str, bytes] = {}
+        for other in others:
+            self.update(other)
+
+    def __getitem__(self, name: str) -> Result:
+        return json.loads(zlib.decompress(self._packed[name]))
+
+    def __setitem__(self, name: str, result: Result) -> None:
+        self._packed[name] = zlib.compress(json.dumps(result).encode())
+
+    def __delitem__(self, name: str) -> None:
+        del self._packed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+
+def in_order(results: Mapping[str, Result]) -> Iterator[tuple[str, Result]]:
+    """Yield (name, result) sorted by name, one at a time: `sorted` would hold all of them."""
+    return ((name, results[name]) for name in sorted(results))
 
 
 def repeatable(result: Result) -> dict[str, Any]:

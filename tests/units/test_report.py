@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from regbook.grading.report import (
     write,
     write_whole,
 )
-from regbook.grading.results import repeatable
+from regbook.grading.results import Results, repeatable
 
 SCRIPT = "<script>alert('&\"')</script>"
 
@@ -67,6 +68,43 @@ def test_summary_has_one_row_per_submission():
         '"d,e ""f"".ipynb","d,e ""f""",,,,,not a notebook: no valid JSON (x)',
     ]
     assert summary({}) == "submission,learner,chapter,points,max_points,percent,status\n"
+
+
+def test_a_whole_class_takes_little_memory(tmp_path):
+    """What is held, and what writing adds, is far below the text of the results."""
+    long = graded(*([row(hint=f"hint {i} " + 300 * "x") for i in range(4)] for _ in range(6)))
+    write(tmp_path, {"a.ipynb": long}, seed=1, isolation="isolated")  # it keeps what it parsed
+    tracemalloc.start()
+    try:
+        results = Results()
+        for i in range(200):
+            results[f"learner_{i:04}.ipynb"] = json.loads(json.dumps(long))
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        write(tmp_path, results, seed=1, isolation="isolated")
+        peak = tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+    text = 200 * len(json.dumps(long))
+    assert held < text / 5
+    assert peak < text / 3
+
+
+@pytest.mark.parametrize("results", [{}, {"d,e": BROKEN}, RESULTS])
+def test_report_json_is_written_in_parts_as_in_one(results, tmp_path):
+    write(tmp_path, Results(results), seed=3, isolation="isolated")
+    whole = {"seed": 3, "isolation": "isolated", "submissions": results}
+    expected = json.dumps(whole, indent=1, sort_keys=True) + "\n"
+    assert (tmp_path / "report.json").read_text() == expected
+
+
+def test_results_give_what_they_were_given():
+    results = Results(RESULTS, {"a.ipynb": HALF})
+    assert results == RESULTS | {"a.ipynb": HALF}
+    results["a.ipynb"]["status"] = "changed in a copy"
+    del results["b/x.ipynb"]
+    assert results["a.ipynb"]["status"] == "graded"
+    assert sorted(results) == ["a.ipynb", "c.ipynb", 'd,e "f".ipynb']
 
 
 def test_scores_have_one_row_per_exercise():
