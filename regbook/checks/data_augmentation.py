@@ -4,6 +4,8 @@ Shares are compared with bounds of five standard errors or more, so a right answ
 fails, whatever it draws with.
 """
 
+import functools
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -793,6 +795,12 @@ def _augmented(images, names, rng):
     return _moved(images, rng) if "shift" in names else images
 
 
+@functools.cache
+def _augmenting(names):
+    """Return the same function for the same names, by which `train_network` knows it again."""
+    return lambda images, rng: _augmented(images, names, rng)
+
+
 def _moved(images, rng):
     """Move each image by -1, 0 or 1 pixels along both axes; zeros come in."""
     padded, size = np.pad(images, ((0, 0), (1, 1), (1, 1))), np.arange(images.shape[1])
@@ -833,12 +841,8 @@ class _Task:
     def scores(self, names, steps, rows=("train", "dev", "test"), start=0):
         """Train from a start; return the accuracy on the rows of each name."""
         rng = np.random.default_rng([self.seed, start])
-        weights = training.train_network(
-            *self.rows["train"],
-            steps,
-            rng,
-            augment=lambda images, rng: _augmented(images, names, rng),
-        )
+        augment = _augmenting(frozenset(names))
+        weights = training.train_network(*self.rows["train"], steps, rng, augment=augment)
         return {name: training.accuracy(weights, *self.rows[name]) for name in rows}
 
     def hidden(self, names):

@@ -1,5 +1,8 @@
 """Exercises that train and decide: a small network in NumPy, and a record of what was tried."""
 
+import functools
+import hashlib
+import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -37,6 +40,32 @@ HINTS = {
 }
 
 
+KEPT = 2000  # trained networks, of some kilobytes each
+
+
+def _remembering(train):
+    """Keep what was trained last: equal seeds ask for the same networks, a whole class long."""
+    kept: dict[Hashable, tuple] = {}
+    lock = threading.Lock()
+
+    @functools.wraps(train)
+    def trained(x, y, steps, rng, **options):
+        rows = hashlib.sha256(np.ascontiguousarray(x)).digest() + y.tobytes()
+        key = rows, x.shape, steps, repr(rng.bit_generator.state), *sorted(options.items())
+        found = kept.get(key)
+        if found is None:
+            found = train(x, y, steps, rng, **options), rng.bit_generator.state
+            with lock:
+                kept[key] = found
+                if len(kept) > KEPT:
+                    del kept[next(iter(kept))]
+        rng.bit_generator.state = found[1]
+        return [w.copy() for w in found[0]]
+
+    return trained
+
+
+@_remembering
 def train_network(
     x: np.ndarray,
     y: np.ndarray,

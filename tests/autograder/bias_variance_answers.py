@@ -382,7 +382,7 @@ WRONG = {
         ("changes its input", _torch_network(share=True)),
     ],
     "spend_budget": [
-        ("no decision", lambda train, rows, units, compute, steps, budget: (128, 8)),
+        ("no decision", lambda train, rows, units, compute, steps, budget: (128, 12)),
         ("no decision", lambda train, rows, units, compute, steps, budget: (rows[-1], units[0])),
         ("no decision", vary(spend, plans=lambda rows, units, compute: [(rows[2], units[2])])),
         ("over budget", vary(spend, number=lambda steps, budget, plans: budget)),
@@ -412,6 +412,6 @@ WRONG = {
             "error",
             lambda train, rows, units, compute, steps, budget: train((rows[-1], units[-1]), 1),
         ),
-        ("error", lambda train, rows, units, compute, steps, budget: train((128, 8), 0.5)),
+        ("error", lambda train, rows, units, compute, steps, budget: train((128, 12), 0.5)),
     ],
 }

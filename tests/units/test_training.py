@@ -55,6 +55,29 @@ def test_network_learns_follows_its_generator_and_leaves_the_rows_alone():
     assert np.array_equal(x, before)
 
 
+def test_what_was_trained_is_kept_and_is_as_if_trained_again(monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    calls = []
+
+    def train(seed=1, x=x, steps=9, **options):
+        rng = np.random.default_rng(seed)
+        weights = training.train_network(x, y, steps, rng, **options)
+        return [*weights, rng.random(3)]  # what is drawn afterwards is the same, too
+
+    gradients = training._gradients
+    monkeypatch.setattr(training, "_gradients", lambda *a: calls.append(a) or gradients(*a))
+    rates = {"rates": (0.1, 0.2)}
+    first = train(**rates)
+    kept = copy.deepcopy(first)
+    first[0] += 1  # of its own copy
+    assert len(calls) == 9
+    again = train(**rates)
+    assert len(calls) == 9
+    assert all(map(np.array_equal, again, kept))
+    for other in ({"seed": 2}, {"x": x + 1}, {"steps": 10}, {"decay": True}):
+        assert not np.array_equal(train(**rates | other)[0], kept[0])
+
+
 def test_a_radius_bounds_every_unit_and_a_wide_one_changes_nothing():
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(60, 5)), np.arange(60) % 3
