@@ -7,7 +7,8 @@ operator, a constant, an axis, a dropped term, swapped arguments or results, a t
 another dtype. A change that still earns full marks under every seed survives: a hole in the
 checks. Then the exit status is 1.
 A change that makes a loop endless is stopped and counts as rejected. Where every answer is
-an integer or an array of them, truncating it to integers is no change and is left out.
+an integer or an array of them, truncating it to integers is no change and is left out. So is an
+exercise of which many neighbouring answers are right: see BY_RESULT.
 
 `--neighbours` takes the finer changes instead: a threshold that includes its border or not, a
 constant a tenth away, the least for the greatest, the first for the last, one loop less, results
@@ -31,6 +32,9 @@ from regbook.notebooks import function_sources
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
+# Graded by what they reach: a width of 65 is as good an answer as one of 64, and Bonferroni's
+# correction as good as Holm's.
+BY_RESULT = {"fair_comparison", "my_recipe"}
 
 SWAPS = {
     ast.Add: [ast.Sub],
@@ -189,7 +193,7 @@ def graded_functions(pattern):
     """
     for path in sorted(ROOT.glob(f"solutions/{pattern}.ipynb")):
         chapter, sources = load_chapter(path.stem), function_sources(path)
-        for name in chapter.exercises:
+        for name in (name for name in chapter.exercises if name not in BY_RESULT):
             if name not in sources:
                 sys.exit(f"{path.relative_to(ROOT)} has no cell that begins with `def {name}(`")
             yield chapter, name, sources[name]

@@ -85,6 +85,7 @@ class TinyBook:
             "extensions": [
                 "myst_nb",
                 "sphinx_exercise",
+                "flowchart",
                 "framework_tabs",
                 "page_times",
                 "parallel_execution",
@@ -108,6 +109,7 @@ class TinyBook:
             )
             app.build()
             self.doctrees = {docname: app.env.get_doctree(docname) for docname in pages}
+            self.dependencies = {docname: app.env.dependencies[docname] for docname in pages}
         self.warnings = re.sub(r"\x1b\[[0-9;]*m", "", log.getvalue())
         self.html = {name: (folder / "out" / f"{name}.html").read_text() for name in pages}
 

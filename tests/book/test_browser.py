@@ -49,8 +49,10 @@ if (!document.querySelector('article .math')) return true;
 return Boolean(MathJax && MathJax.startup && document.querySelector('mjx-container'));
 """
 
+# A flowchart hides the tabs of the recipes that are not chosen.
 STATE_OF_TABS = """
-return [...document.querySelectorAll('.sd-tab-set > label[data-sync-group="framework"]')].map(
+const labels = document.querySelectorAll('.sd-tab-set > label[data-sync-group="framework"]');
+return [...labels].filter(label => label.checkVisibility()).map(
   label => ({
     framework: label.dataset.syncId,
     checked: document.getElementById(label.htmlFor).checked,
@@ -59,7 +61,8 @@ return [...document.querySelectorAll('.sd-tab-set > label[data-sync-group="frame
 """
 
 BEFORE_THE_TABS = """
-const above = document.querySelector('.sd-tab-set').previousElementSibling;
+const sets = [...document.querySelectorAll('.sd-tab-set')].filter(set => set.checkVisibility());
+const above = sets[0].previousElementSibling;
 above.tabIndex = -1;  // a place to start from, that the Tab key itself does not visit
 above.focus();
 """
@@ -220,9 +223,7 @@ def chosen_everywhere(browser: webdriver.Chrome, framework: str) -> bool:
 
 def choose(browser: webdriver.Chrome, framework: str) -> None:
     """Click the first tab of `framework`."""
-    label = browser.find_element(
-        By.CSS_SELECTOR, f'.sd-tab-set > label[data-sync-id="{framework}"]'
-    )
+    label = displayed(browser, f'.sd-tab-set > label[data-sync-id="{framework}"]')[0]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", label)
     label.click()
 
@@ -438,3 +439,164 @@ def test_a_moving_figure_respects_paper_and_reduced_motion(open_page):
         "still": [True, True, False],
         "paper": [True, False, False],
     }
+
+
+# --- Flowcharts ----------------------------------------------------------------------------
+
+
+FLOWCHARTS = [page for page in LESSONS if "```{flowchart}" in (ROOT / f"{page}.ipynb").read_text()]
+flowcharts = pytest.mark.parametrize("page", FLOWCHARTS)
+
+RECIPES = """
+return [...document.querySelectorAll('.flowchart .consequence > .sd-tab-set')].map(
+  set => set.checkVisibility());
+"""
+
+WIDTHS = "return [document.documentElement.scrollWidth, innerWidth];"
+
+
+def answers(browser: webdriver.Chrome) -> list:
+    """Return the labels of all answers that a reader can see."""
+    return displayed(browser, ".flowchart fieldset > label")
+
+
+def walk(browser: webdriver.Chrome) -> Iterator[list[str]]:
+    """Click every way through the flowchart of the page; yield the answers that led to a recipe."""
+    chart = browser.find_element(By.CSS_SELECTOR, ".flowchart > fieldset")
+    seen: set[str] = set()
+
+    def visit(question, above: list[str]) -> Iterator[list[str]]:
+        for label in question.find_elements(By.XPATH, "./label"):
+            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", label)
+            label.click()
+            way = [*above, label.text]
+            (below,) = label.find_elements(By.XPATH, "./following-sibling::div[1]")
+            assert below.is_displayed()
+            if below.find_elements(By.XPATH, "./fieldset"):
+                yield from visit(below.find_element(By.XPATH, "./fieldset"), way)
+            else:
+                assert " / ".join(way) not in seen
+                seen.add(" / ".join(way))
+                yield way
+
+    yield from visit(chart, [])
+
+
+@flowcharts
+def test_every_way_through_a_flowchart_ends_at_one_recipe(open_page, page):
+    browser = open_page(page)
+    assert answers(browser)
+    assert not any(browser.execute_script(RECIPES))
+    assert displayed(browser, ".flowchart button[type=reset]") == []
+    ways = 0
+    for way in walk(browser):
+        ways += 1
+        assert sum(browser.execute_script(RECIPES)) == 1, way
+        chosen = browser.find_elements(By.CSS_SELECTOR, ".flowchart fieldset > input:checked")
+        assert len(chosen) >= len(way)
+        assert chosen_everywhere(browser, "keras")
+    assert ways == len(browser.execute_script(RECIPES)) >= 5
+    displayed(browser, ".flowchart button[type=reset]")[0].click()
+    assert not any(browser.execute_script(RECIPES))
+    assert browser.find_elements(By.CSS_SELECTOR, ".flowchart fieldset > input:checked") == []
+
+
+@flowcharts
+def test_a_recipe_shows_the_framework_that_the_page_shows(open_page, page):
+    browser = open_page(page)
+    next(walk(browser))
+    (keras,) = [text for text in shown_code(browser) if "import keras" in text]
+    assert "import torch" not in keras
+    choose(browser, "torch")
+    assert chosen_everywhere(browser, "torch")
+    (torch,) = shown_code(browser)
+    assert "import torch" in torch
+
+
+def shown_code(browser: webdriver.Chrome) -> list[str]:
+    """Return the code that the flowchart shows."""
+    return [block.text for block in displayed(browser, ".flowchart .highlight pre")]
+
+
+@flowcharts
+def test_a_flowchart_can_be_answered_with_the_keyboard(open_page, page):
+    browser = open_page(page)
+    browser.execute_script(
+        "const above = document.querySelector('.flowchart').previousElementSibling;"
+        "above.tabIndex = -1; above.focus();"
+    )
+
+    def press(*keys: str) -> None:
+        webdriver.ActionChains(browser).send_keys(*keys).perform()
+
+    press(Keys.TAB)
+    first = browser.switch_to.active_element
+    assert first.get_attribute("type") == "radio"
+    outline = "return getComputedStyle(document.activeElement.nextElementSibling).outlineStyle"
+    assert browser.execute_script(outline) == "solid"
+    assert not first.is_selected()
+    press(Keys.SPACE)
+    assert first.is_selected()
+    for _ in range(6):  # down the first answers
+        if any(browser.execute_script(RECIPES)):
+            break
+        press(Keys.TAB, Keys.SPACE)
+    assert sum(browser.execute_script(RECIPES)) == 1
+    before = shown_code(browser)
+    press(Keys.ARROW_RIGHT)  # the next answer to the last question
+    browser.execute_async_script(LAID_OUT)
+    assert shown_code(browser) != before
+
+
+@flowcharts
+def test_a_flowchart_needs_no_script(open_page, page):
+    browser = open_page(page)
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.refresh()
+        label = answers(browser)[-1]
+        webdriver.ActionChains(browser).move_to_element(label).click().perform()
+        (below,) = label.find_elements(By.XPATH, "./following-sibling::div[1]")
+        assert below.is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@flowcharts
+def test_on_paper_a_flowchart_stands_open(open_page, page):
+    browser = open_page(page)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert all(browser.execute_script(RECIPES))
+        labels = browser.find_elements(By.CSS_SELECTOR, ".flowchart fieldset > label")
+        assert len(answers(browser)) == len(labels)
+        code = browser.find_elements(By.CSS_SELECTOR, ".flowchart .highlight pre")
+        assert len(shown_code(browser)) == len(code) == 2 * len(browser.execute_script(RECIPES))
+        for label in labels:  # an answer stands above what follows from it
+            (below,) = label.find_elements(By.XPATH, "./following-sibling::div[1]")
+            assert label.rect["y"] < below.rect["y"]
+        assert displayed(browser, ".flowchart button[type=reset]") == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@flowcharts
+def test_no_recipe_is_wider_than_a_phone(open_page, page):
+    browser = open_page(page, PHONE)
+    for way in walk(browser):
+        content, screen = browser.execute_script(WIDTHS)
+        assert content <= screen, way
+
+
+@flowcharts
+def test_an_answered_flowchart_is_accessible(open_page, page, axe):
+    browser = open_page(page)
+    *_, _ = walk(browser)
+    browser.execute_script(axe)
+    for theme in ("dark", "light"):
+        browser.execute_script(
+            "document.documentElement.dataset.theme = arguments[0];"
+            "for (const fade of document.getAnimations()) fade.finish();",
+            theme,
+        )
+        assert browser.execute_async_script(AXE) == [], theme

@@ -22,6 +22,7 @@ OPEN = {
     "15_data_augmentation": "choose_transforms",
     "17_disturb_labels": "fair_verdict",
     "20_residual_networks": "rescue",
+    "22_recipes": "my_recipe",
 }
 SETUP = "import numpy as np\n"
 

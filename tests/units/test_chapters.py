@@ -17,7 +17,7 @@ from regbook import chapters
 from regbook.notebooks import derive_exercises, function_sources, read
 
 ROOT = Path(__file__).parents[2]
-SLUG, TOPIC = "21_benchmark", "benchmark"
+SLUG, TOPIC = "23_case_fashion", "case_fashion"
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def test_a_new_chapter_has_all_its_files(book):
         f"chapters/{SLUG}/lesson.ipynb",
         f"chapters/{SLUG}/laboratory.ipynb",
         f"solutions/{SLUG}.ipynb",
-        "regbook/checks/benchmark.py",
-        "tests/autograder/benchmark_answers.py",
-        "tests/pairs/test_benchmark.py",
+        "regbook/checks/case_fashion.py",
+        "tests/autograder/case_fashion_answers.py",
+        "tests/pairs/test_case_fashion.py",
     }
     for path in book.rglob("*.py"):
         ast.parse(path.read_text())
     cells = read(book / "chapters" / SLUG / "lesson.ipynb").cells
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
     headings = re.findall(r"^##? (.+)$", text, re.MULTILINE)
-    assert headings == ["Regularizers head to head", *chapters.SECTIONS]
+    assert headings == ["Case study: Fashion-MNIST", *chapters.SECTIONS]
 
 
 LEFT_OUT = (".*", "_build", "work", "text", "*.egg-info", "__pycache__", "submissions", "reports")
@@ -91,14 +91,14 @@ def test_its_exercise_can_be_derived_checked_and_solved(book):
     exercises = derive_exercises(read(solution), SLUG)
     assert any("raise NotImplementedError" in cell.source for cell in exercises.cells)
     space = {}
-    exec((book / "regbook" / "checks" / "benchmark.py").read_text(), space)
+    exec((book / "regbook" / "checks" / "case_fashion.py").read_text(), space)
     (name,) = space["chapter"].exercises
     answer = {"np": np}
     exec(function_sources(solution)[name], answer)
     full = space["chapter"].report(answer[name])
     assert full.points == full.max_points == 1
     bank = {}
-    exec((book / "tests" / "autograder" / "benchmark_answers.py").read_text(), bank)
+    exec((book / "tests" / "autograder" / "case_fashion_answers.py").read_text(), bank)
     for right in bank["RIGHT"][name]:
         assert space["chapter"].report(right, exercise=name).points == 1
     wrong = space["chapter"].report(lambda x: x, exercise=name)

@@ -1,0 +1,69 @@
+import copy
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Scale(nn.Module):
+    """Scales by mean and standard deviation of the training rows."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.register_buffer("mean", x.mean())  # for a table: x.mean(0),
+        self.register_buffer("sd", x.std(correction=0))  # x.std(0, correction=0)
+
+    def forward(self, x):
+        return (x - self.mean) / self.sd
+
+
+def hidden(inputs, units):
+    """The plain layer with dropout, which stays on in use."""
+    dense = nn.Linear(inputs, units)
+    nn.init.xavier_uniform_(dense.weight)
+    nn.init.zeros_(dense.bias)
+    return [dense, nn.ReLU(), nn.Dropout(0.2)]
+
+
+def fit(x_train, y_train, x_dev, y_dev, depth=2, units=64, rate=0.003, epochs=20):
+    """Inputs are floats, labels 0, 1, 2, ...; choose the rate on dev rows."""
+    arrays = x_train, y_train, x_dev, y_dev
+    x_train, y_train, x_dev, y_dev = map(torch.as_tensor, arrays)
+    sizes = [x_train[0].numel()] + [units] * depth
+    stack = [layer for size in sizes[:-1] for layer in hidden(size, units)]
+    output = nn.Linear(units, int(y_train.max()) + 1)
+    nn.init.xavier_uniform_(output.weight)
+    nn.init.zeros_(output.bias)
+    model = nn.Sequential(Scale(x_train), nn.Flatten(), *stack, output)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    rows = TensorDataset(x_train, y_train)
+    batches = DataLoader(rows, batch_size=50, shuffle=True)
+    model.history = []  # accuracy on dev after each epoch
+    for _ in range(epochs):
+        model.train()
+        for x, y in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            right = model(x_dev).argmax(dim=1) == y_dev
+        accuracy = right.float().mean().item()
+        # Keep the weights of the best epoch on dev.
+        if accuracy > max(model.history, default=0):
+            best = copy.deepcopy(model.state_dict())
+        model.history.append(accuracy)
+    model.load_state_dict(best)
+    return model
+
+
+def predict(model, x, passes=30):
+    """Return mean and spread of the probabilities over passes with dropout on."""
+    model.eval()
+    for layer in model:
+        layer.train(isinstance(layer, nn.Dropout))
+    with torch.no_grad():
+        drawn = [model(torch.as_tensor(x)).softmax(dim=1) for _ in range(passes)]
+    model.eval()
+    drawn = torch.stack(drawn)
+    return drawn.mean(dim=0), drawn.std(dim=0)
