@@ -133,9 +133,10 @@ def _written(results, more, adjusted, store, present, again):
     found, left = adjustments.merged(results, adjusted)
     for sentence in left:
         print(sentence)
-    for name, result in found.items():
-        if again or result != results[name]:
-            store.tell(name, result)
+    if again or found is not results:  # else a teacher's files change none
+        for name, result in found.items():
+            if again or result != results[name]:
+                store.tell(name, result)
     report.write(store.out, found, seed=store.seed, isolation=LEVELS[store.level])
     report.remove_stale(store.out, present)
     return found

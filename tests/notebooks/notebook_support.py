@@ -14,6 +14,19 @@ LESSONS = sorted(ROOT.glob("chapters/*/lesson.ipynb"))
 LABORATORIES = sorted(ROOT.glob("chapters/*/laboratory.ipynb"))
 SECOND_EDITION = [path for path in LESSONS if path.parent.name not in FIRST_EDITION]
 
+# Begins a program that runs as if this project was not installed.
+WITHOUT_REGBOOK = """
+import sys
+
+class NoRegbook:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "regbook":
+            raise ModuleNotFoundError(f"{name} is not there")
+
+sys.meta_path.insert(0, NoRegbook)
+"""
+
 DIRECTIVE = re.compile(
     r"^(?P<fence>:{3,}|`{3,})\{(?P<name>[\w-]+)\} *(?P<title>.*)\n"
     r"(?P<body>(?:.*\n)*?)(?P=fence) *$",

@@ -8,21 +8,14 @@ import sys
 
 import numpy as np
 import pytest
-from notebook_support import SECOND_EDITION, code_cells, tags
+from notebook_support import SECOND_EDITION, WITHOUT_REGBOOK, code_cells, tags
 
 from regbook import data
 
 ARRAYS = ("x_train", "y_train", "x_dev", "y_dev", "x_test", "y_test")
-RUN = """
-import sys
-
-class NoRegbook:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] == "regbook":
-            raise ModuleNotFoundError(f"{name} is not there")
-
-sys.meta_path.insert(0, NoRegbook)
+RUN = (
+    WITHOUT_REGBOOK
+    + """
 import numpy
 source, arrays = sys.argv[1:]
 tab = {"__name__": "__main__", **numpy.load(arrays)}
@@ -31,6 +24,7 @@ import matplotlib.pyplot as plt
 figures = [plt.figure(number) for number in plt.get_fignums()]
 assert any(line.get_xdata().size for f in figures for ax in f.axes for line in ax.lines), "no curve"
 """
+)
 
 
 def run(folder, source, arrays):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import yaml
-from notebook_support import LESSONS, boxes, name, prose
+from notebook_support import LESSONS, WITHOUT_REGBOOK, boxes, name, prose
 
 CHARTS = [
     (path, box)
@@ -17,16 +17,9 @@ CHARTS = [
     for box in boxes(prose(path))
     if box.name == "flowchart"
 ]
-RUN = """
-import sys
-
-class NoRegbook:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] == "regbook":
-            raise ModuleNotFoundError(f"{name} is not there")
-
-sys.meta_path.insert(0, NoRegbook)
+RUN = (
+    WITHOUT_REGBOOK
+    + """
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -72,6 +65,7 @@ for path in sys.argv[1:]:
         assert zeros > 0.2, f"{path}: {zeros:.0%} of the weights are 0"
     print(path, accuracy)
 """
+)
 
 
 def shown(tree):
