@@ -21,6 +21,7 @@ import numpy as np
 from regbook import challenge
 from regbook.checks.recipes import BARS
 from regbook.exercise import Answer, AnswerError, load_chapter
+from regbook.grading.report import write_whole
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "challenge.json"
@@ -92,7 +93,7 @@ def main(seeds):
                 points.setdefault(name, []).append(round(float(found.mean()), 2))
                 parts.setdefault(name, []).append(found)
         stored = table(points, parts)
-        RESULTS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        write_whole(RESULTS, json.dumps(stored, indent=1) + "\n")
         print(f"seed {seed}: {time.process_time() - start:.0f} s", *faults, flush=True)
     for name, found in stored["scores"].items():
         reached = " ".join(f"{share:5.0%}" for share in stored["reached"][name])

@@ -50,6 +50,7 @@ from grading_trouble import TROUBLE
 from mutation import graded_functions
 
 from regbook.grading.isolation import LEVELS, level_for
+from regbook.provenance import processor
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "_build" / "benchmark"
@@ -340,12 +341,8 @@ def check_times(repeats=31):
 
 def machine():
     """Describe this computer and the versions of what ran."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
     return {
-        "cpu": model,
+        "cpu": processor(),
         "cores": len(psutil.Process().cpu_affinity()),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",

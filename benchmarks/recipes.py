@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 
 from regbook import data, recipes
 from regbook.data import Split
+from regbook.grading.report import write_whole
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 TUNING, FINALISTS = 3, 3
@@ -158,7 +160,10 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="also what is stored already")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    try:
+        stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    except ValueError as error:
+        sys.exit(f"{RESULTS} is damaged ({error}): put the stored file back, or delete it.")
     for name in [options.world] if options.world else WORLDS:
         for stage, (depth, noise) in STAGES.items():
             for variant, recipe in recipes.variants(depth).items():
@@ -171,8 +176,7 @@ def main() -> None:
                 start = time.process_time()
                 place[variant] = measure(recipe, WORLDS[name], depth, noise, old)
                 stored["date"] = str(date.today())
-                text = json.dumps(stored, indent=0)
-                RESULTS.write_text(text + "\n")
+                write_whole(RESULTS, json.dumps(stored, indent=0) + "\n")
                 score = np.mean(place[variant]["test"])
                 seconds = time.process_time() - start
                 print(f"{name} | {stage} | {variant:32} {score:.2f} {seconds:.1f} s", flush=True)

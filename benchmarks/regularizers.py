@@ -18,12 +18,8 @@ Exit status 2: wrong use, with a sentence that says what to change.
 """
 
 import argparse
-import datetime
 import functools
-import importlib.metadata
 import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -37,7 +33,7 @@ from regbook.benchmark import (
     BASELINE,
     CELLS,
     PRIMARY,
-    TOP,
+    SOME,
     Plan,
     arms_checked,
     arms_for,
@@ -45,6 +41,8 @@ from regbook.benchmark import (
     rows_checked,
     rows_of,
 )
+from regbook.grading.report import write_whole
+from regbook.provenance import environment
 
 OUT = Path(__file__).parent / "results" / "regularizers.json"
 PACKAGES = ("numpy", "scikit-learn", "torch")
@@ -64,21 +62,6 @@ class Cell(NamedTuple):
     arms: list[str]
 
 
-def environment() -> dict[str, Any]:
-    """Return the date, the processor, the threads of a task and the versions."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "date": datetime.date.today().isoformat(),
-        "processor": model,
-        "threads": 1,
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
 def stored(path: Path, cells: dict[str, Cell]) -> dict[str, Any]:
     """Return what the file holds. Raises WrongUse when it is damaged or holds other plans."""
     if not path.exists():
@@ -95,13 +78,6 @@ def stored(path: Path, cells: dict[str, Cell]) -> dict[str, Any]:
         if plans.get(name, asdict(cell.plan)) != asdict(cell.plan):
             raise WrongUse(f'{path} holds "{name}" with another plan: name another --out.')
     return found
-
-
-def write(path: Path, found: dict[str, Any]) -> None:
-    """Write the file, at every moment whole: one line for each list of numbers."""
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(text(found) + "\n", "utf-8")
-    os.replace(part, path)
 
 
 def text(value: Any, indent: str = "") -> str:
@@ -170,11 +146,11 @@ def run(
         for arm in cell.arms
         if arm not in found["cells"][name]["arms"]
     ]
-    if todo and environment() not in found["runs"]:
-        found["runs"].append(environment())
+    if todo and (here_and_now := environment(*PACKAGES)) not in found["runs"]:
+        found["runs"].append(here_and_now)
     for (name, arm), result in tqdm(results(cells, todo), total=len(todo), desc="arms"):
         found["cells"][name]["arms"][arm] = result
-        write(out, found)
+        write_whole(out, text(found) + "\n")
     return found
 
 
@@ -207,7 +183,7 @@ def own(options: argparse.Namespace) -> dict[str, Cell]:
 def arms_of(name: str) -> list[str]:
     """Return the arms that the book stores of a cell."""
     x, _ = rows_of(CELLS[name].data)
-    return list(TOP.get(name, arms_for(x)))
+    return list(SOME.get(name, arms_for(x)))
 
 
 def of_the_book(options: argparse.Namespace) -> dict[str, Cell]:

@@ -18,7 +18,9 @@ from regbook.notebooks import read
 CONTENTS = Path("chapters", "contents.yml")
 TOC = Path("_toc.yml")
 CLASS_TOC = Path("_build", "without-solutions", "_toc.yml")
-APPENDIX = ("for_teachers", "same_word", "misconceptions", "notation", "bibliography", "status")
+APPENDIX = (
+    "for_teachers", "same_word", "misconceptions", "notation", "glossary", "bibliography", "status",
+)  # fmt: skip
 SECTIONS = (
     "Motivation",
     "Definition",

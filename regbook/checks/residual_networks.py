@@ -1,5 +1,6 @@
 """The checks of chapter 20: a residual block, sizes and numbers of parameters, and depth."""
 
+import functools
 from itertools import combinations, product
 
 import numpy as np
@@ -829,12 +830,18 @@ class _Pass:
         return self.w["gamma"][i] / s * (d - shift / len(d) - z * (scale / len(d)))
 
 
+@functools.lru_cache(100)
+def _learned(seed, task):
+    """Return where the scores of a drawn task are kept: a class trains the same runs again."""
+    return {}
+
+
 class _Deep:
     """A network with 40 layers and a task for it: inputs of an odd scale, or one row a step."""
 
     def __init__(self, rng, task):
         centres, self.seed = rng.normal(size=(4, 12)), int(rng.integers(2**32))
-        self.found = {}
+        self.found, self.learned = {}, _learned(self.seed, task)
         self.batch = 1 if task == "one row a step" else 32
 
         def rows(number):
@@ -865,6 +872,12 @@ class _Deep:
 
     def scores(self, setting, steps, names=("train", "dev", "test"), start=0):
         """Train from a start; return the accuracy in evaluation on the rows of each name."""
+        run = setting, steps, tuple(names), start
+        if run not in self.learned:
+            self.learned[run] = self._scores(*run)
+        return dict(self.learned[run])
+
+    def _scores(self, setting, steps, names, start):
         weights, running, order = self._start(setting, start)
         velocity = {name: np.zeros_like(value) for name, value in weights.items()}
         x, y = self.rows["train"]

@@ -1,6 +1,7 @@
 """The exercises of a chapter: right answers, the mistakes of learners, their hints, the checks."""
 
 import copy
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -158,8 +159,8 @@ class Exercise:
         the sentence of its fault, or gets the hint of the check.
         """
         explains = {key: set() for key in self.hints}  # of each mistake, the best of its functions
-        for key, function in self.mistakes:
-            explained = {i for i, saw in enumerate(seen) if self._alike(saw, function, i, seed)}
+        for number, (key, _) in enumerate(self.mistakes):
+            explained = {i for i, saw in enumerate(seen) if self._alike(saw, number, i, seed)}
             explains[key] = max(explains[key], explained, key=len)
         for i, outcome in enumerate(outcomes):
             if outcome.mistake in explains:
@@ -176,19 +177,26 @@ class Exercise:
             for i, (outcome, check) in enumerate(zip(outcomes, self.checks, strict=True))
         ]  # fmt: skip
 
-    def _alike(self, saw, mistake, i, seed):
-        """Tell whether a mistake shows in check i what the answer showed there."""
+    def _alike(self, saw, number, i, seed):
+        """Tell whether a mistake, given by its number, shows in check i what the answer showed."""
         judged = isinstance(saw, Outcome)
         if judged and not saw.passed:  # such a failure is named by the check itself
             return False
         try:
-            with warnings.catch_warnings(action="ignore"):
-                shown = self.checks[i].ask(_Known(mistake), self.checks[i].generator(seed))
+            shown = _shown(self, number, i, seed)
         except Exception:  # a mistake that shows only for other inputs
             return False
         if judged or isinstance(shown, Outcome):
             return judged and isinstance(shown, Outcome) and shown.passed
         return alike(saw, shown)
+
+
+@functools.lru_cache(1000)  # the answers of a class meet the same mistakes on the same inputs
+def _shown(exercise, number, i, seed):
+    """Return what a mistake, given by its number, shows in check i."""
+    check, (_, mistake) = exercise.checks[i], exercise.mistakes[number]
+    with warnings.catch_warnings(action="ignore"):
+        return check.ask(_Known(mistake), check.generator(seed))
 
 
 def _look(check, answer, rng, before):

@@ -37,6 +37,7 @@ PAGES = toc_pages()
 NOTEBOOKS = [page for page in PAGES if page.startswith(("chapters/", "solutions/"))]
 LESSONS = [page for page in PAGES if page.endswith("/lesson")]
 LABORATORIES = [page for page in PAGES if page.endswith("/laboratory")]
+SOLUTIONS = [page for page in PAGES if page.startswith("solutions/")]
 
 
 def make_book(*settings: str) -> subprocess.CompletedProcess[str]:

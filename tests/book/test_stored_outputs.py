@@ -1,8 +1,8 @@
 """The outputs stored in git are those of the run that built the book.
 
-nbval compares them. It runs the exercises, the solutions and the appendix itself; lessons and
-laboratories take up to a minute each and were run for the book just before, so here nbval's
-comparison reads the outputs of that run.
+nbval compares them. It runs the exercises and the appendix itself; lessons, laboratories and
+solutions take longer and were run for the book just before, so here nbval's comparison reads the
+outputs of that run.
 """
 
 import copy
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from book_support import LABORATORIES, LESSONS, ROOT, code
+from book_support import LABORATORIES, LESSONS, ROOT, SOLUTIONS, code
 from jupyter_cache import get_cache
 from nbformat.v4 import new_notebook, new_output
 from nbval.plugin import IPyNbFile, coalesce_streams
@@ -46,7 +46,7 @@ def executed(path):
     return cache.get_cache_bundle(cache.match_cache_file(str(path)).pk).nb
 
 
-@pytest.mark.parametrize("page", [*LESSONS, *LABORATORIES])
+@pytest.mark.parametrize("page", [*LESSONS, *LABORATORIES, *SOLUTIONS])
 def test_a_page_stores_what_its_run_shows(built_book, request, page):
     path = ROOT / f"{page}.ipynb"
     assert compared(request.session, path, executed(path)) == {}

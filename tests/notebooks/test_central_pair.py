@@ -1,6 +1,6 @@
 """The pair in full runs wherever the libraries are: it needs six arrays, and not this project."""
 
-import functools
+import json
 import os
 import re
 import subprocess
@@ -52,30 +52,46 @@ def arrays(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def made_by(tmp_path_factory):
-    """Return a function of a page: the file of its six arrays, made by the cells above its pair."""
+ABOVE = """
+import json, sys
+import numpy
+for file, page, source in json.load(sys.stdin):
+    cells = {"__name__": "__main__"}
+    exec(compile(source, page, "exec"), cells)
+    numpy.savez(file, **{name: cells[name] for name in sys.argv[1:]})
+"""
 
-    @functools.cache
-    def make(path):
+
+@pytest.fixture(scope="module")
+def made_by(request, tmp_path_factory):
+    """Return the file of six arrays that the cells above a pair make, for each page under test.
+
+    One process makes all of them: importing the libraries takes longer than the cells.
+    """
+    tests = (item for item in request.session.items if item.fspath == request.fspath)
+    found = {test.callspec.params.get("path") for test in tests} - {None}
+    files = {path: tmp_path_factory.mktemp("page") / "arrays.npz" for path in found}
+    programs = []
+    for path, file in files.items():
         cells = code_cells(path)
         pair = next(i for i, cell in enumerate(cells) if "central-pair" in tags(cell))
         above = [cell.source for cell in cells[:pair] if not tags(cell) & {"keras", "torch"}]
-        file = tmp_path_factory.mktemp("page") / "arrays.npz"
-        keep = ", ".join(f"{array}={array}" for array in ARRAYS)
-        source = "\n".join([*above, f"__import__('numpy').savez({str(file)!r}, {keep})"])
-        settings = os.environ | {"MPLBACKEND": "Agg"}
-        subprocess.run([sys.executable, "-c", source], env=settings, check=True)
-        return file
-
-    return make
+        programs.append((str(file), str(path), "\n".join(above)))
+    subprocess.run(
+        [sys.executable, "-c", ABOVE, *ARRAYS],
+        input=json.dumps(programs),
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        text=True,
+        check=True,
+    )
+    return files
 
 
 @pytest.mark.parametrize("framework", ["keras", "torch"])
 @pytest.mark.parametrize("path", SECOND_EDITION, ids=lambda path: path.parent.name)
 def test_a_tab_runs_on_its_own(tmp_path, made_by, path, framework):
     (source,) = (c.source for c in code_cells(path) if {"central-pair", framework} <= tags(c))
-    done = run(tmp_path, source, made_by(path))
+    done = run(tmp_path, source, made_by[path])
     assert done.returncode == 0, done.stderr[-3000:]
     last = done.stdout.strip().split("\n")[-1]
     assert re.search(r"\d", last), "it prints no result"
