@@ -86,7 +86,8 @@ class Plan:
 
     data: a name for `regbook.data.load`, or of a table of your own. The labels of train and dev
     rows are wrong alike with the chance `noise`; those of test rows are right. test: None for all
-    rows that are left. first: the seed of the first split.
+    rows that are left. first: the seed of the first split. width: units of a hidden layer. pace: a
+    factor for the learning rates of every arm, since many inputs ask for lower ones.
     """
 
     data: str
@@ -97,6 +98,12 @@ class Plan:
     splits: int = 10
     steps: int = STEPS
     first: int = 0
+    width: int = WIDTH
+    pace: float = 1.0
+
+    def settings(self, arm: str) -> list[tuple[float, float]]:
+        """Return the six settings of an arm here, as pairs (rate, strength)."""
+        return [(rate * self.pace, strength) for rate, strength in ARMS[arm].settings]
 
     @property
     def epochs(self) -> int:
@@ -131,21 +138,32 @@ CELLS = {
     PRIMARY: Plan("digits", 300, dev=300, noise=0.2, splits=20),
     "digits 300 0": Plan("digits", 300, dev=300),
     "digits 300 40": Plan("digits", 300, dev=300, noise=0.4),
+    "digits 100 0": Plan("digits", 100, dev=100),
     "digits 100 20": Plan("digits", 100, dev=100, noise=0.2),
+    "digits 100 40": Plan("digits", 100, dev=100, noise=0.4),
+    "digits 1000 0": Plan("digits", 1000, dev=300),
     "digits 1000 20": Plan("digits", 1000, dev=300, noise=0.2),
-    "breast_cancer 150 20": Plan("breast_cancer", 150, dev=150, noise=0.2),
-    "mnist_5k 300 20": Plan("mnist_5k", 300, dev=300, test=1000, noise=0.2),
+    "digits 1000 40": Plan("digits", 1000, dev=300, noise=0.4),
+    "digits 100 20 slow": Plan("digits", 100, dev=100, noise=0.2, pace=0.3),
+    "digits 100 40 slow": Plan("digits", 100, dev=100, noise=0.4, pace=0.3),
+    "digits 300 20 wide": Plan("digits", 300, dev=300, noise=0.2, width=256, pace=0.3),
+    "digits 300 20 wide slow": Plan("digits", 300, dev=300, noise=0.2, width=256, pace=0.1),
+    "breast_cancer 150 20": Plan("breast_cancer", 150, dev=150, noise=0.2, pace=0.3),
+    "mnist_5k 300 20": Plan("mnist_5k", 300, dev=300, test=1000, noise=0.2, pace=0.3),
 }
 """The cells that are stored. Declared before anything ran: the primary comparisons are those of
 every arm with the baseline, in accuracy, in the cell `PRIMARY`. All others are exploratory."""
 
-TOP = {
-    "breast_cancer 150 20": (
-        "none", "dropout", "AdamW", "L2", "dropout + L2", "dropout + max-norm",
-    ),
-    "mnist_5k 300 20": ("none", "dropout + augmentation", "augmentation"),
-}  # fmt: skip
-"""The arms of the two other data sets: those at the top of the primary cell."""
+_FIRST = ("none", "dropout + augmentation")
+_TOP = (*_FIRST, "dropout + max-norm", "augmentation", "AdamW", "L2")
+SOME = {
+    "digits 100 20 slow": _FIRST,
+    "digits 100 40 slow": _FIRST,
+    "digits 300 20 wide": _TOP,
+    "digits 300 20 wide slow": ("none",),
+    "mnist_5k 300 20": _TOP,
+}
+"""The arms of the cells that are not measured in full: those at the top of the primary cell."""
 
 
 def rows_of(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -156,18 +174,18 @@ def rows_of(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def network() -> type:
-    """Return the class `Network(inputs, classes, selu, norm)` of PyTorch."""
+    """Return the class `Network(inputs, classes, selu, norm, width)` of PyTorch."""
     import torch
     from torch import nn
 
     class Network(nn.Module):
         """Two hidden layers and an output; `rate` is that of dropout behind each hidden layer."""
 
-        def __init__(self, inputs, classes, selu=False, norm=False):
+        def __init__(self, inputs, classes, selu=False, norm=False, width=WIDTH):
             super().__init__()
-            sizes, self.selu = [inputs, WIDTH, WIDTH, classes], selu
+            sizes, self.selu = [inputs, width, width, classes], selu
             self.layers = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
-            self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in range(2 * norm))
+            self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(2 * norm))
             for layer in self.layers:
                 gain = 1 if selu or layer is self.layers[-1] else math.sqrt(2)
                 nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_features))
@@ -334,12 +352,13 @@ def fit(
     own: Split,
     settings: ArrayLike,
     seeds: Sequence[int],
-    epochs: int,
+    plan: Plan,
     passes: int = 1,
 ) -> dict[str, np.ndarray]:
     """Train one run for each split of `own`, side by side; return what was measured of each.
 
-    own: stacked, of shape (runs, rows, ...). settings, seeds: one of each run. Of the epoch with
+    own: stacked, of shape (runs, rows, ...). settings, seeds: one of each run. plan: its epochs and
+    its width count. Of the epoch with
     the best accuracy on dev rows, the first of equals, the dict has the arrays "epoch", "dev" and
     "right" (rows that are classified rightly, of dev and of test), "nll" (nats) and "ece" (points)
     on test rows, and "last": the right test rows after the last epoch. With passes above 1,
@@ -348,11 +367,14 @@ def fit(
     inputs = math.prod(own.x_train.shape[2:])
     classes = int(max(y.max() for y in (own.y_train, own.y_dev, own.y_test))) + 1
     rates, strengths = np.transpose(settings)
+    epochs = plan.epochs
     steps = epochs * math.ceil(own.y_train.shape[1] / BATCH)
     best, chosen = BestEpoch(own.x_dev, own.y_dev), np.zeros(len(seeds), int)
     look = _looking(best, chosen, max(1, epochs // LOOKS))
     last = train_seeds(
-        lambda: network()(inputs, classes, arm == "alpha dropout", arm == "batch norm"),
+        lambda: network()(
+            inputs, classes, arm == "alpha dropout", arm == "batch norm", plan.width
+        ),
         loss_of(arm), own.x_train, own.y_train, epochs=epochs, batch_size=BATCH, after_epoch=look,
         optimizer=_optimizer(arm, rates, strengths, steps), seeds=seeds, strengths=strengths,
     )  # fmt: skip
@@ -405,20 +427,20 @@ def _tiled(splits, times):
 
 def search(arm: str, splits: Split, plan: Plan) -> dict[str, np.ndarray]:
     """Return what `fit` measures of all six settings: arrays of shape (settings, splits)."""
-    settings, seeds = ARMS[arm].settings, plan.seeds
+    settings, seeds = plan.settings(arm), plan.seeds
     own, each = _tiled(splits, len(settings)), np.tile(seeds, len(settings))
-    found = fit(arm, own, np.repeat(settings, len(seeds), axis=0), each.tolist(), plan.epochs)
+    found = fit(arm, own, np.repeat(settings, len(seeds), axis=0), each.tolist(), plan)
     return {name: values.reshape(len(settings), -1) for name, values in found.items()}
 
 
 def final(arm: str, splits: Split, plan: Plan, choice: Sequence[int]) -> dict[str, np.ndarray]:
     """Train the chosen setting of every split from a fresh start: arrays of shape (splits,).
 
-    choice: a place in `ARMS[arm].settings` for each split. Equal choices give equal numbers.
+    choice: a place in `plan.settings(arm)` for each split. Equal choices give equal numbers.
     """
-    settings = [ARMS[arm].settings[place] for place in choice]
+    settings = [plan.settings(arm)[place] for place in choice]
     seeds = [FRESH + seed for seed in plan.seeds]
-    return fit(arm, splits, settings, seeds, plan.epochs, PASSES if arm == "dropout" else 1)
+    return fit(arm, splits, settings, seeds, plan, PASSES if arm == "dropout" else 1)
 
 
 def measure(arm: str, x: ArrayLike, y: ArrayLike, plan: Plan) -> dict[str, Any]:
