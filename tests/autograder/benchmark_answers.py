@@ -278,6 +278,15 @@ def compare_by_signs(train, methods, budget, rng):
     return compare(train, methods, budget, rng, test=turned)
 
 
+def compare_by_ranks(train, methods, budget, rng):
+    """Use Wilcoxon's signed-rank test."""
+
+    def ranked(a, b):
+        return np.mean(a - b), stats.wilcoxon(a, b).pvalue
+
+    return compare(train, methods, budget, rng, test=ranked)
+
+
 def compare_on_some_settings(train, methods, budget, rng):
     """Draw three settings of each method."""
     some = {
@@ -357,6 +366,7 @@ RIGHT = {
     "fair_comparison": [
         compare_by_bonferroni,
         compare_by_signs,
+        compare_by_ranks,
         compare_on_some_settings,
         compare_after_tuning,
         compare_by_intervals,
