@@ -73,15 +73,15 @@ lab: .venv/installed ## copy the exercises to work/, keep what is there, open Ju
 	python -m regbook.notebooks work
 	jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/work $(LAB_OPTIONS)
 
-chapter: .venv/installed ## begin a chapter of chapters/contents.yml: make chapter SLUG=23_case_fashion
-	@test -n "$(SLUG)" || { echo "Say which chapter: make chapter SLUG=23_case_fashion"; exit 2; }
+chapter: .venv/installed ## begin a chapter of chapters/contents.yml: make chapter SLUG=25_pruning
+	@test -n "$(SLUG)" || { echo "Say which chapter: make chapter SLUG=25_pruning"; exit 2; }
 	python -m regbook.chapters begin "$(SLUG)"
 	python -m regbook.notebooks exercises
 	python -m regbook.chapters contents
 
 outputs: export REGBOOK_BUILD = 1
-outputs: .venv/installed ## run the lesson and the laboratory of a chapter and store the outputs that CI checks: CHAPTER=23
-	@test -n "$(CHAPTER)" || { echo "Say which chapter: make outputs CHAPTER=23"; exit 2; }
+outputs: .venv/installed ## run the lesson and the laboratory of a chapter and store the outputs that CI checks: CHAPTER=25
+	@test -n "$(CHAPTER)" || { echo "Say which chapter: make outputs CHAPTER=25"; exit 2; }
 	jupyter nbconvert --log-level WARN --to notebook --execute --inplace chapters/$(CHAPTER)_*/l*.ipynb
 	python -m regbook.notebooks tidy
 

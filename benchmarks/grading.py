@@ -50,7 +50,7 @@ from grading_trouble import TROUBLE
 from mutation import graded_functions
 
 from regbook.grading.isolation import LEVELS, level_for
-from regbook.provenance import processor
+from regbook.stored import processor
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / "_build" / "benchmark"

@@ -32,9 +32,9 @@ from regbook.notebooks import function_sources
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
-# Graded by what they reach: a width of 65 is as good an answer as one of 64, and Bonferroni's
-# correction as good as Holm's.
-BY_RESULT = {"fair_comparison", "my_recipe"}
+# Graded by what they reach: a width of 65 is as good an answer as one of 64, Bonferroni's
+# correction as good as Holm's, and 51 test inputs as good as 50.
+BY_RESULT = {"fair_comparison", "my_recipe", "is_affine"}
 
 SWAPS = {
     ast.Add: [ast.Sub],

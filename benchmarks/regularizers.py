@@ -42,7 +42,7 @@ from regbook.benchmark import (
     rows_of,
 )
 from regbook.grading.report import write_whole
-from regbook.provenance import environment
+from regbook.stored import environment, readable
 
 OUT = Path(__file__).parent / "results" / "regularizers.json"
 PACKAGES = ("numpy", "scikit-learn", "torch")
@@ -78,18 +78,6 @@ def stored(path: Path, cells: dict[str, Cell]) -> dict[str, Any]:
         if plans.get(name, asdict(cell.plan)) != asdict(cell.plan):
             raise WrongUse(f'{path} holds "{name}" with another plan: name another --out.')
     return found
-
-
-def text(value: Any, indent: str = "") -> str:
-    """Return JSON with a line for each entry of a dict; lists of numbers stay on one line."""
-    if isinstance(value, dict):
-        inner = indent + " "
-        rows = (f"{inner}{json.dumps(k)}: {text(v, inner)}" for k, v in value.items())
-        return "{\n" + ",\n".join(rows) + "\n" + indent + "}" if value else "{}"
-    if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
-        inner = indent + " "
-        return "[\n" + ",\n".join(inner + text(v, inner) for v in value) + "\n" + indent + "]"
-    return json.dumps(value, separators=(",", ":"))
 
 
 Task = tuple[str, str]  # the cell and the arm
@@ -150,7 +138,7 @@ def run(
         found["runs"].append(here_and_now)
     for (name, arm), result in tqdm(results(cells, todo), total=len(todo), desc="arms"):
         found["cells"][name]["arms"][arm] = result
-        write_whole(out, text(found) + "\n")
+        write_whole(out, readable(found) + "\n")
     return found
 
 

@@ -2,7 +2,7 @@
 
 python -m regbook.chapters contents                  # write _toc.yml from chapters/contents.yml
 python -m regbook.chapters contents --without solutions   # for a class, into _build/
-python -m regbook.chapters begin 23_case_fashion   # make the files of a chapter of that list
+python -m regbook.chapters begin 25_pruning        # make the files of a chapter of that list
 """
 
 import argparse

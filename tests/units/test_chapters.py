@@ -17,18 +17,28 @@ from regbook import chapters
 from regbook.notebooks import derive_exercises, function_sources, read
 
 ROOT = Path(__file__).parents[2]
-SLUG, TOPIC = "23_case_fashion", "case_fashion"
+SLUG, TOPIC, TITLE = "25_pruning", "pruning", "Pruning"  # no chapter of the book
+
+
+def listed(root):
+    """Put the chapter at the end of a copy's list; return the copy."""
+    with (root / chapters.CONTENTS).open("a", encoding="utf-8") as file:
+        file.write(f"  {SLUG}: {TITLE}\n")
+    return root
 
 
 @pytest.fixture
 def book(tmp_path):
-    """Return a copy of what the skeleton is made from: the list, one lesson and its solution."""
+    """Return a copy of what the skeleton is made from: the list, one lesson and its solution.
+
+    Its list has one chapter more than the book.
+    """
     for name in ("contents.yml", "10_dropout/lesson.ipynb", "10_dropout/exercises.ipynb"):
         (tmp_path / "chapters" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "chapters" / name, tmp_path / "chapters" / name)
     (tmp_path / "solutions").mkdir()
     shutil.copy(ROOT / "solutions" / "10_dropout.ipynb", tmp_path / "solutions")
-    return tmp_path
+    return listed(tmp_path)
 
 
 def test_a_new_chapter_has_all_its_files(book):
@@ -37,16 +47,16 @@ def test_a_new_chapter_has_all_its_files(book):
         f"chapters/{SLUG}/lesson.ipynb",
         f"chapters/{SLUG}/laboratory.ipynb",
         f"solutions/{SLUG}.ipynb",
-        "regbook/checks/case_fashion.py",
-        "tests/autograder/case_fashion_answers.py",
-        "tests/pairs/test_case_fashion.py",
+        f"regbook/checks/{TOPIC}.py",
+        f"tests/autograder/{TOPIC}_answers.py",
+        f"tests/pairs/test_{TOPIC}.py",
     }
     for path in book.rglob("*.py"):
         ast.parse(path.read_text())
     cells = read(book / "chapters" / SLUG / "lesson.ipynb").cells
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
     headings = re.findall(r"^##? (.+)$", text, re.MULTILINE)
-    assert headings == ["Case study: Fashion-MNIST", *chapters.SECTIONS]
+    assert headings == [TITLE, *chapters.SECTIONS]
 
 
 LEFT_OUT = (".*", "_build", "work", "text", "*.egg-info", "__pycache__", "submissions", "reports")
@@ -55,7 +65,7 @@ LEFT_OUT = (".*", "_build", "work", "text", "*.egg-info", "__pycache__", "submis
 def test_a_new_chapter_passes_what_its_tests_ask(tmp_path):
     """In a copy of the book: made, run once to store the outputs, and tested as a chapter is."""
     book = tmp_path / "book"
-    shutil.copytree(ROOT, book, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    listed(shutil.copytree(ROOT, book, ignore=shutil.ignore_patterns(*LEFT_OUT)))
     pages = [f"chapters/{SLUG}/{page}.ipynb" for page in ("lesson", "laboratory")]
     written = [*pages, f"solutions/{SLUG}.ipynb", f"chapters/{SLUG}/exercises.ipynb"]
     written += [f"regbook/checks/{TOPIC}.py", f"tests/autograder/{TOPIC}_answers.py"]
@@ -91,14 +101,14 @@ def test_its_exercise_can_be_derived_checked_and_solved(book):
     exercises = derive_exercises(read(solution), SLUG)
     assert any("raise NotImplementedError" in cell.source for cell in exercises.cells)
     space = {}
-    exec((book / "regbook" / "checks" / "case_fashion.py").read_text(), space)
+    exec((book / "regbook" / "checks" / f"{TOPIC}.py").read_text(), space)
     (name,) = space["chapter"].exercises
     answer = {"np": np}
     exec(function_sources(solution)[name], answer)
     full = space["chapter"].report(answer[name])
     assert full.points == full.max_points == 1
     bank = {}
-    exec((book / "tests" / "autograder" / "case_fashion_answers.py").read_text(), bank)
+    exec((book / "tests" / "autograder" / f"{TOPIC}_answers.py").read_text(), bank)
     for right in bank["RIGHT"][name]:
         assert space["chapter"].report(right, exercise=name).points == 1
     wrong = space["chapter"].report(lambda x: x, exercise=name)
@@ -117,9 +127,9 @@ def test_nothing_that_is_there_is_overwritten(book, capsys):
 
 def test_an_unknown_chapter_is_named(book, monkeypatch):
     monkeypatch.chdir(book)
-    with pytest.raises(SystemExit, match=r"25_more is not in .*contents\.yml\. It has: 01_data"):
-        chapters.main(["begin", "25_more"])
-    assert not (book / "solutions" / "25_more.ipynb").exists()
+    with pytest.raises(SystemExit, match=r"26_more is not in .*contents\.yml\. It has: 01_data"):
+        chapters.main(["begin", "26_more"])
+    assert not (book / "solutions" / "26_more.ipynb").exists()
 
 
 def test_the_contents_hold_the_chapters_that_are_there(book, monkeypatch, capsys):

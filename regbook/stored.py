@@ -1,7 +1,8 @@
-"""Where and when a stored measurement was made."""
+"""Measurements that a script stores: where they were made, and a text that people can read."""
 
 import datetime
 import importlib.metadata
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -26,3 +27,14 @@ def environment(*packages: str) -> dict[str, Any]:
         "threads": 1,
         "versions": {"python": platform.python_version(), **versions},
     }
+
+
+def readable(value: Any, indent: str = "") -> str:
+    """Return JSON with a line for each entry of a dict; a list of numbers stays on one line."""
+    inner = indent + " "
+    if isinstance(value, dict) and value:
+        rows = (f"{inner}{json.dumps(key)}: {readable(v, inner)}" for key, v in value.items())
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
+        return "[\n" + ",\n".join(inner + readable(v, inner) for v in value) + f"\n{indent}]"
+    return json.dumps(value, separators=(",", ":"))
