@@ -92,6 +92,10 @@ COLOURS = {
     "plain": _BLACK,
     "residual": _BLUE,
     "pre-activation": _GREEN,
+    # Part V: the runs of a case study.
+    "overfit": _BLACK,
+    "decay and schedule": _BLUE,
+    "sum": _RED,
 }
 
 # The colour says which method, the line says which part of the data.

@@ -112,28 +112,35 @@ class Runs:
 
     def accuracy(self, x: ArrayLike, y: ArrayLike, training: bool = False) -> np.ndarray:
         """Return the accuracy on each seed's rows, in percent: shape (seeds,)."""
-        return 100 * (self.predict(x, training).argmax(axis=-1) == np.asarray(y)).mean(axis=1)
+        return _accuracy(self.predict(x, training), y)
+
+
+def _accuracy(outputs, y):
+    """Return how often the largest output is the label's, in percent: shape (seeds,)."""
+    return 100 * (outputs.argmax(axis=-1) == np.asarray(y)).mean(axis=1)
 
 
 class BestEpoch:
     """An `after_epoch` of `train_seeds` that keeps each run as it was at its best dev accuracy.
 
     runs: the kept `Runs`. dev: their accuracy in percent, shape (runs,). The first of equally good
-    epochs is kept.
+    epochs is kept. outputs: what the newest epoch's runs predict for the dev rows.
     """
 
     runs: Runs
     dev: np.ndarray
+    outputs: np.ndarray
 
     def __init__(self, x: ArrayLike, y: ArrayLike) -> None:
         """x, y: the dev rows of every run, of shape (runs, rows, ...)."""
-        self._rows = x, y
+        self.x, self.y = x, y
 
     def __call__(self, epoch: int, runs: Runs) -> None:
         """Score the runs, and keep those that are better than before."""
         import torch
 
-        now = runs.accuracy(*self._rows)
+        self.outputs = runs.predict(self.x)
+        now = _accuracy(self.outputs, self.y)
         if epoch == 0:
             self.dev = np.full(len(now), -np.inf)
             self.runs = copy.copy(runs)

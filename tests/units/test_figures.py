@@ -40,6 +40,7 @@ FAMILIES = [
     ("none", "DisturbValue"),
     ("plain", "residual", "pre-activation"),
     ("one scale a layer", "one scale a unit"),
+    ("overfit", "label smoothing", "augmentation", "decay and schedule", "sum"),
     ("one threshold", "one threshold a layer", "random choice", "trained on"),
 ]
 

@@ -224,6 +224,7 @@ def test_best_epoch_keeps_each_run_as_it_was_when_dev_was_highest():
         state = {**runs.parameters, **runs.buffers}
         copies = {name: value.detach().clone() for name, value in state.items()}
         epochs.append((runs.accuracy(dev_x, dev_y), copies))
+        np.testing.assert_array_equal(best.outputs, runs.predict(dev_x))
 
     train_seeds(normed, loss, X, Y, optimizer=adam, epochs=12, batch_size=BATCH, after_epoch=record)
     scores = np.array([accuracy for accuracy, _ in epochs])
