@@ -27,6 +27,7 @@ from regbook.case_fashion import (
     DIGITS,
     FASHION,
     PARTS,
+    RATE,
     TUNED,
     WALK,
     Fitted,
@@ -84,9 +85,26 @@ def of_the_search(name: str, plan: Plan, images: Images) -> dict[str, Any]:
     }
 
 
+# Does what the walk finds hang on its learning rate? Each arm of these at two others.
+OTHER_RATES = {
+    f"{name}, rate {rate:g}": (name, rate)
+    for rate in (RATE * 0.3, RATE * 3)
+    for name in ("softmax", "64 linear units", "+ dropout", "64 ReLU", "L2", "activity L1")
+}
+
+
+def at_another_rate(name: str, plan: Plan, images: Images) -> dict[str, Any]:
+    """Train an arm of the walk at a rate that is not the walk's; return the accuracies."""
+    arm, rate = OTHER_RATES[name]
+    seeds = range(plan.first, plan.first + plan.splits)
+    fitted = fit((WALK | PARTS)[arm], plan, images, seeds, [{"rate": rate}] * plan.splits)
+    return {"test": _plain(fitted.scores()["test"])}
+
+
 TASKS: dict[str, Callable[[str, Plan, Images], dict[str, Any]]] = {
     **dict.fromkeys([*WALK, *PARTS], of_the_walk),
     **dict.fromkeys(TUNED, of_the_search),
+    **dict.fromkeys(OTHER_RATES, at_another_rate),
 }
 
 
