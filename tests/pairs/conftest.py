@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regbook import resnet
 from regbook.notebooks import functions
 
 ROOT = Path(__file__).parents[2]
@@ -129,3 +130,11 @@ def float64():
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
     torch.set_default_dtype(dtype)
+
+
+@pytest.fixture
+def fresh_blocks():
+    """Forget the Keras class of a residual block: made under another precision it keeps that."""
+    resnet.keras_block.cache_clear()
+    yield
+    resnet.keras_block.cache_clear()

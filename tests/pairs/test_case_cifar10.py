@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from regbook import cifar10, resnet
+from regbook import cifar10
 from regbook.notebooks import read
 from regbook.pairs import copy_weights, largest_difference, weights
 
@@ -20,15 +20,7 @@ SMALL = cifar10.Config(
     images=40, dev=8, test=8, side=8, widths=(4, 6), blocks=(1, 1), epochs=2, batch_size=16
 )
 
-pytestmark = pytest.mark.usefixtures("float64")
-
-
-@pytest.fixture(autouse=True)
-def blocks_of_this_precision():
-    """A Keras class made under another precision keeps it."""
-    resnet.keras_block.cache_clear()
-    yield
-    resnet.keras_block.cache_clear()
+pytestmark = pytest.mark.usefixtures("float64", "fresh_blocks")
 
 
 def rows():

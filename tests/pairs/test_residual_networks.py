@@ -22,15 +22,7 @@ TOL = 1e-12
 EPS = 2**-10
 SMALL = {"widths": (4, 6, 8), "blocks": (1, 1, 1), "classes": 3}
 
-pytestmark = pytest.mark.usefixtures("float64")
-
-
-@pytest.fixture(autouse=True)
-def blocks_of_this_precision():
-    """A Keras class made under another precision keeps it."""
-    resnet.keras_block.cache_clear()
-    yield
-    resnet.keras_block.cache_clear()
+pytestmark = pytest.mark.usefixtures("float64", "fresh_blocks")
 
 
 def gap(*results):
