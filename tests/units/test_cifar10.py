@@ -215,3 +215,12 @@ def test_the_reduced_form_stores_every_run_and_goes_on(tmp_path, monkeypatch):
     assert json.loads(out.read_text()) == second
     with pytest.raises(SystemExit, match="other settings"):
         module.main(["--starts", "1", *few, "--epochs", "2"])
+
+
+def test_the_stored_runs_of_the_lesson_are_complete():
+    found = json.loads((ROOT / "benchmarks" / "results" / "case_runs.json").read_text("utf-8"))
+    assert list(found["runs"]) == list(cifar10.RUNS)
+    for run in found["runs"].values():
+        assert len(run["last"]) == len(run["stopped"]) == 10
+        assert np.shape(run["train"]) == np.shape(run["dev"]) == (14, 10)
+        assert np.min(run["train"]) > 0.5 * run["floor"]
