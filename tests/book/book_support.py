@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
@@ -53,6 +54,11 @@ def make_book(*settings: str) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.STDOUT,
         check=False,
     )
+
+
+def soup(html: Path, page: str) -> BeautifulSoup:
+    """Return the parsed `page` of the book in folder `html`."""
+    return BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
 
 
 def markdown(source: str) -> nbformat.NotebookNode:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book
+from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book, soup
 from bs4 import BeautifulSoup
 from PIL import Image
 
@@ -35,11 +35,6 @@ def execution_seconds(page: str) -> float:
         query = "SELECT data FROM nbcache WHERE uri = ? ORDER BY created DESC"
         (data,) = cache.execute(query, [str(ROOT / f"{page}.ipynb")]).fetchone()
     return json.loads(data)["execution_seconds"]
-
-
-def soup(html: Path, page: str) -> BeautifulSoup:
-    """Return the parsed `page` of the book in folder `html`."""
-    return BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
 
 
 @pytest.fixture(scope="module", params=["", "https://github.com/example/book"])
