@@ -67,14 +67,13 @@ def described(fitted: Fitted, stopped: bool = False) -> dict[str, Any]:
 def of_the_walk(name: str, plan: Plan, images: Images) -> dict[str, Any]:
     """Train an arm with the settings of the walk, on every split."""
     arm = (WALK | PARTS)[name]
-    return described(fit(arm, plan, images, range(plan.first, plan.first + plan.splits)))
+    return described(fit(arm, plan, images, plan.seeds))
 
 
 def of_the_search(name: str, plan: Plan, images: Images) -> dict[str, Any]:
     """Choose the setting of an arm on three tuning splits, and train it on every split."""
     setting, trials, edges = choose(name, plan, images)
-    seeds = range(plan.first, plan.first + plan.splits)
-    fitted = fit(TUNED[name], plan, images, seeds, [setting] * plan.splits)
+    fitted = fit(TUNED[name], plan, images, plan.seeds, [setting] * plan.splits)
     last = {f"last {key}": _plain(value) for key, value in fitted.scores().items()}
     return {
         "setting": setting,
@@ -96,8 +95,7 @@ OTHER_RATES = {
 def at_another_rate(name: str, plan: Plan, images: Images) -> dict[str, Any]:
     """Train an arm of the walk at a rate that is not the walk's; return the accuracies."""
     arm, rate = OTHER_RATES[name]
-    seeds = range(plan.first, plan.first + plan.splits)
-    fitted = fit((WALK | PARTS)[arm], plan, images, seeds, [{"rate": rate}] * plan.splits)
+    fitted = fit((WALK | PARTS)[arm], plan, images, plan.seeds, [{"rate": rate}] * plan.splits)
     return {"test": _plain(fitted.scores()["test"])}
 
 

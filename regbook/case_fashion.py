@@ -51,6 +51,11 @@ class Plan:
         """The steps of a run."""
         return self.epochs * -(-self.train // BATCH)
 
+    @property
+    def seeds(self) -> range:
+        """The seeds of the splits."""
+        return range(self.first, self.first + self.splits)
+
 
 DIGITS = Plan("mnist_5k", 1000, 1000, 2000, epochs=20)
 FASHION = Plan("fashion_mnist", 50_000, 10_000, None, epochs=1)

@@ -221,6 +221,27 @@ def _whole(steps):
     raise ValueError("the steps of a run are a whole number of 1 or more")
 
 
+def disagreeing(
+    number: int,
+    rng: np.random.Generator,
+    dev: tuple[float, float] = (0.65, -0.03),
+    test: tuple[float, float] = (0.4, -0.01),
+) -> list[dict[str, float]]:
+    """Make up scores of settings: one is best on dev, one on test, one on train, one has no gap.
+
+    dev, test: what the others score, along a random order: the first one, and the step to the next.
+    """
+    best_dev, best_test, best_train, no_gap, *_ = order = rng.permutation(number)
+    found = []
+    for i in range(number):
+        rank = int(np.flatnonzero(order == i)[0])
+        on_dev = 0.85 if i == best_dev else dev[0] + dev[1] * rank
+        on_test = 0.95 if i == best_test else test[0] + test[1] * rank
+        on_train = {best_dev: 0.95, best_train: 0.99, no_gap: on_dev}.get(i, on_dev + 0.2)
+        found.append({"train": on_train, "dev": on_dev, "test": on_test})
+    return found
+
+
 def made_up(
     table: Mapping[Hashable, Mapping[str, float]], steps: int, rng: np.random.Generator
 ) -> Callable[[Any, int], dict[str, float]]:
