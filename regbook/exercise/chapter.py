@@ -112,18 +112,15 @@ class Exercise:
         seen: list[Any] = []
         outcomes: list[Outcome] = []
         changes: list[set[int]] = []
-        for check in self.checks:
+        for number, check in enumerate(self.checks):
             answer.watched, answer.changed = check.keeps_input, set()
-            rng = check.generator(seed)
-            start = rng.bit_generator.state
             try:
-                saw = _look(check, answer, rng, outcomes)
+                saw = _look(check, answer, check.generator(seed), outcomes)
             except NotAttempted:
                 return self.not_attempted()
             seen.append(saw)
-            rng.bit_generator.state = start  # a second generator would cost more than most answers
             outcomes.append(
-                saw if isinstance(saw, Outcome) else compare(saw, self._expected(check, rng))
+                saw if isinstance(saw, Outcome) else compare(saw, _expected(self, number, seed))
             )
             changes.append(answer.changed)
         if not all(outcome.passed for outcome in outcomes):
@@ -135,10 +132,6 @@ class Exercise:
             gained = check.points if outcome.passed else 0
             found.append(Row(check.name, check.text, outcome, gained, check.points, check.more))
         return replace(self.not_attempted(), rows=found)
-
-    def _expected(self, check, rng):
-        """Return what a check sees of the right answer."""
-        return check.ask(_Known(self.reference, copies=False), rng)
 
     def _changed(self, position):
         name = list(inspect.signature(self.reference).parameters)[position]
@@ -191,7 +184,15 @@ class Exercise:
         return alike(saw, shown)
 
 
-@functools.lru_cache(1000)  # the answers of a class meet the same mistakes on the same inputs
+# The answers of a class meet the same inputs.
+@functools.lru_cache(1000)
+def _expected(exercise, number, seed):
+    """Return what a check, given by its number, sees of the right answer."""
+    check = exercise.checks[number]
+    return check.ask(_Known(exercise.reference, copies=False), check.generator(seed))
+
+
+@functools.lru_cache(1000)
 def _shown(exercise, number, i, seed):
     """Return what a mistake, given by its number, shows in check i."""
     check, (_, mistake) = exercise.checks[i], exercise.mistakes[number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -57,8 +58,15 @@ def make_book(*settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def soup(html: Path, page: str) -> BeautifulSoup:
-    """Return the parsed `page` of the book in folder `html`."""
-    return BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+    """Return the parsed `page` of the book in folder `html`; the tests that read it share it."""
+    path = html / f"{page}.html"
+    return parsed(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def parsed(path: Path, modified: int) -> BeautifulSoup:
+    """Return the page in a file that was `modified` at a time, in nanoseconds."""
+    return BeautifulSoup(path.read_text(), "html.parser")
 
 
 def markdown(source: str) -> nbformat.NotebookNode:

@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
+import yaml
 from book_support import LESSONS, NOTEBOOKS, PAGES, ROOT, make_book, soup
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 from PIL import Image
 
 from regbook.chapters import FIRST_EDITION
@@ -38,8 +39,13 @@ def execution_seconds(page: str) -> float:
 
 
 @pytest.fixture(scope="module", params=["", "https://github.com/example/book"])
-def book_with_address(request, tmp_path_factory) -> tuple[str, Path]:
-    """Build a copy of the book without executing it; return its address and its pages."""
+def book_with_address(request, tmp_path_factory, built_book) -> tuple[str, Path]:
+    """Return an address and the pages of a book that has it.
+
+    That is the book itself, or a copy that is built without being executed.
+    """
+    if yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"] == request.param:
+        return request.param, built_book
     book = tmp_path_factory.mktemp("book")
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -66,12 +72,15 @@ def test_a_second_build_executes_nothing(built_book):
     assert cached_executions() == before
 
 
+LINKING = SoupStrainer(["a", "link", "script", "img"])
+
+
 def dead_links(html: Path) -> list[str]:
     """Return the links and sources of the pages in a folder that lead to no file there."""
     dead = []
     templates = set((html / "_static").rglob("*.html"))  # which the theme leaves there
     for page in set(html.rglob("*.html")) - templates:
-        tags = BeautifulSoup(page.read_text(), "html.parser")(["a", "link", "script", "img"])
+        tags = BeautifulSoup(page.read_text(), "html.parser", parse_only=LINKING)(True)
         links = {tag.get("href") or tag.get("src") or "" for tag in tags}
         paths = {unquote(urldefrag(link).url.partition("?")[0]) for link in links}
         local = {path for path in paths if path and not re.match(r"[a-z]+:|//", path)}
