@@ -41,7 +41,6 @@ FIRST_EDITION = (
     "04_input_normalization",
     "05_initialization",
     "06_gradient_checking",
-    "08_l1_sparsity",
     "11_alpha_dropout",
     "13_early_stopping",
     "14_learning_rate_schedules",

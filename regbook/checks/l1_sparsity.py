@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from regbook.exercise import Chapter, judge, outputs, vary
+from regbook.exercise import AnswerError, Chapter, Failed, judge, outputs, plain, vary
 
 chapter = Chapter("08_l1_sparsity")
 
@@ -64,7 +64,7 @@ l1_penalty = chapter.exercise(
 
 
 @l1_penalty.check(
-    points=2,
+    points=0.5,
     hint="The penalty is lam times the sum of |w| over every entry of every array in the list.",
     more="For [1, -2] and [-5] the absolute values add up to 1 + 2 + 5 = 8. lam comes in once, at the end.",
     keeps_input=True,
@@ -78,6 +78,7 @@ def sums_the_absolute_values(ask, rng):
 
 
 @l1_penalty.check(
+    points=0.25,
     hint="Multiplying every weight by -2 must double the penalty: |w| grows in proportion, and the sign plays no part.",
     more="Squares would give four times as much, and a sum without absolute values would change its sign.",
 )
@@ -89,7 +90,9 @@ def grows_in_proportion(ask, rng):
 
 
 @l1_penalty.check(
-    hint="With lam = 0 the loss is unpenalised.", more="lam multiplies the whole sum."
+    points=0.25,
+    hint="With lam = 0 the loss is unpenalised.",
+    more="lam multiplies the whole sum.",
 )
 def is_zero_without_strength(ask, rng):
     """is 0 when lam is 0, and one number"""
@@ -240,7 +243,7 @@ def _pair(received, weights):
 
 
 @elastic_net_penalty.check(
-    points=2,
+    points=0.5,
     hint="The penalty is l1 * sum of |w| plus l2 * sum of w**2, over every kernel.",
     more="For [2, -1] with l1 = 0.5 and l2 = 0.25 it is 0.5 * 3 + 0.25 * 5 = 2.75.",
 )
@@ -252,7 +255,7 @@ def adds_both_penalties(ask, rng):
 
 
 @elastic_net_penalty.check(
-    points=2,
+    points=0.5,
     hint="The gradient is l1 * sign(w) + 2 * l2 * w, one array per kernel.",
     more="PyTorch: torch.autograd.grad(penalty, tensors). Keras: tape.gradient(penalty, variables).",
     keeps_input=True,
@@ -371,7 +374,7 @@ activity_penalty = chapter.exercise(
 
 
 @activity_penalty.check(
-    points=2,
+    points=0.5,
     hint="Sum |a| over everything, multiply by lam, and divide by the number of rows.",
     more="The rows [1, -2, 0] and [0, 0, 5] with lam = 0.5 give 0.5 * (3 + 5) / 2 = 2.",
 )
@@ -382,6 +385,7 @@ def sums_units_and_averages_rows(ask, rng):
 
 
 @activity_penalty.check(
+    points=0.25,
     hint="Images have rows first, then height, width and channels. Divide by the number of rows only.",
     more="len(outputs) is the size of the first axis, whatever the others are.",
     keeps_input=True,
@@ -392,6 +396,7 @@ def reads_images(ask, rng):
 
 
 @activity_penalty.check(
+    points=0.25,
     hint="The penalty is an average over rows: the same rows twice must give the same penalty.",
     more="Divide by len(outputs), not by a fixed number.",
 )
@@ -399,3 +404,245 @@ def does_not_depend_on_the_batch_size(ask, rng):
     """stays the same when every row appears twice"""
     a = rng.normal(size=(5, 3))
     return {"the rows": ask(a, 0.5), "every row twice": ask(np.vstack([a, a]), 0.5)}
+
+
+# --- choose_columns --------------------------------------------------------------------------
+
+PRICES = np.geomspace(0.003, 0.2, 8).round(4)
+NUMBER, MOST, FITS = 60, 12, 24  # columns of the table, columns that may be kept, fits
+
+
+class _Fits:
+    """The fits that an answer asks for, counted here, where it cannot reach the count.
+
+    fit: the function that the answer gets. runs: the columns that each fit kept, and its scores.
+    """
+
+    def __init__(self, fitted, budget=FITS):
+        """fitted: returns the weights of some columns at a price, and the scores by the name of
+        the rows."""
+        self.fitted, self.budget, self.asked = fitted, budget, 0
+        self.runs = []
+
+        def fit(columns, price, /):  # not a method: an answer gets copies of its arguments
+            return self._fit(*_read(plain(columns), plain(price)))
+
+        self.fit = fit
+
+    def _fit(self, columns, price):
+        self.asked += 1
+        if self.asked > self.budget:
+            raise ValueError(f"the budget of {self.budget} fits is spent")
+        weights, scores = self.fitted(columns, price)
+        kept = columns[weights != 0]
+        self.runs.append((kept, scores))
+        return {"kept": kept, "weights": weights, **scores}
+
+    def decide(self, ask):
+        """Ask with `fit` and the budget; return the columns and the price of the final fit.
+
+        Raises Failed for an answer that is over the budget, compares nothing, or keeps no column
+        or more than it may, and AnswerError for one that cannot be read.
+        """
+        try:
+            chosen = ask(self.fit, PRICES, NUMBER, MOST, self.budget)
+        except AnswerError:
+            if self.asked <= self.budget:
+                raise
+        if self.asked > self.budget:
+            raise Failed(f"at most {self.budget} fits", f"{self.budget + 1} or more", "over budget")
+        if not isinstance(chosen, tuple) or len(chosen) != 2:
+            raise AnswerError("Return two things: the columns, and the price of the final fit.")
+        try:
+            columns, price = _read(*chosen)
+        except ValueError as error:
+            raise AnswerError(f"Your function's answer cannot be used: {error}.") from error
+        size = f"{len(columns)} columns"
+        for mistake, fits in {
+            "keeps nothing": len(columns) == 0,
+            "keeps everything": len(columns) == NUMBER,
+            "too many columns": len(columns) > MOST,
+        }.items():
+            if fits:
+                raise Failed(f"1 to {MOST} columns", size, mistake)
+        if len(self.runs) < 2:
+            raise Failed("several fits compared", f"{len(self.runs)} made", "no decision")
+        return columns, price
+
+
+def _read(columns, price):
+    """Return the columns as whole numbers in order, each once, and the price."""
+    columns = np.asarray(columns)
+    if columns.size == 0:
+        columns = columns.astype(int)
+    wrong = columns.ndim != 1 or columns.dtype.kind not in "iuf"
+    if wrong or not np.isin(columns, np.arange(NUMBER)).all():
+        raise ValueError(f"the columns are a list of whole numbers from 0 to {NUMBER - 1}")
+    price = np.asarray(price)
+    if price.ndim or price.dtype.kind not in "iuf" or not 0 <= price < np.inf:
+        raise ValueError("the price is one number of 0 or more")
+    return np.unique(columns).astype(int), float(price)
+
+
+def _logistic(x, y, price, steps=200):
+    """Return the weights and the bias of logistic regression with an L1 penalty, by proximal steps."""
+    w, b = np.zeros(x.shape[1]), 0.0
+    for _ in range(steps):
+        error = 1 / (1 + np.exp(-np.clip(x @ w + b, -30, 30))) - y
+        w, b = w - x.T @ error / len(y), b - error.mean()
+        w = np.sign(w) * np.maximum(np.abs(w) - price, 0)
+    return w, b
+
+
+class _Clinic:
+    """A table of two classes in which few columns tell anything."""
+
+    def __init__(self, rng, real, size, train):
+        """real: the number of columns that tell something; size: of their true weights."""
+        self.real = rng.choice(NUMBER, real, replace=False)
+        true = np.zeros(NUMBER)
+        true[self.real] = size * rng.choice([-1, 1], size=real)
+        self.rows = {}
+        for name, rows in {"train": train, "dev": 1000, "test": 100, "hidden": 4000}.items():
+            x = rng.normal(size=(rows, NUMBER))
+            self.rows[name] = x, rng.random(rows) < 1 / (1 + np.exp(-x @ true))
+
+    def fitted(self, columns, price, names=("train", "dev", "test")):
+        x, y = self.rows["train"]
+        w, b = _logistic(x[:, columns], y, price)
+        return w, {name: self._accuracy(name, columns, w, b) for name in names}
+
+    def hidden(self, columns, price):
+        return self.fitted(columns, price, ["hidden"])[1]["hidden"]
+
+    def _accuracy(self, name, columns, w, b):
+        x, y = self.rows[name]
+        return float(((x[:, columns] @ w + b > 0) == y).mean())
+
+
+choose_columns = chapter.exercise(
+    "choose_columns",
+    None,
+    mistakes={},
+    hints={
+        "over budget": "You call `fit` more often than `budget` allows. Fitting every column by itself, or every subset, takes too many fits: walk along the prices, and refit only what is left.",
+        "no decision": "You do not compare: call `fit` at several prices, and choose by what dev says.",
+        "keeps everything": "You return all columns. Only those that carry a weight are worth measuring: `fit(...)['kept']` names them.",
+        "keeps nothing": "You return no column. At the highest prices every weight is zero: take a lower price.",
+        "too many columns": "You return more than `most` columns. Compare only fits that keep at most `most` of them.",
+        "chosen on test rows": "You choose by the accuracy on the test rows. They are there to report how good the choice is: choose by dev alone.",
+        "chosen on train rows": "You choose by the accuracy on the train rows. It is highest for the most columns: choose by dev.",
+        "lowest for highest": "You choose the lowest dev accuracy. Choose the highest.",
+        "fewest columns": "You take the fewest columns whatever they cost. Fewer are better only where dev accuracy does not suffer.",
+        "columns missing": "Among the columns that you keep, too many of those that matter are missing. The price was too high, or the columns were chosen without a fit.",
+        "dev ignored": "Your choice does not follow the dev accuracy: another fit that you made, with at most `most` columns, has a clearly higher one.",
+    },
+)  # fmt: skip
+
+# The number of columns that matter, the size of their weights, and the train rows.
+_TABLES = {"few strong columns": (3, 2.5, 120), "more weak columns": (6, 1.2, 300)}
+
+
+@choose_columns.check(
+    points=3,
+    hint="The classifier that you hand in does hardly better on hidden rows than one that uses all columns without a penalty. Choose by dev among the fits that keep at most `most` columns, and try them again at a lower price.",
+    more="First find the columns: fit(np.arange(number), price) for every price. Then compare, by dev, what the kept columns give with the price 0 or a low one: a high price makes the weights that stay too small.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """keeps few columns, most of those that matter, and does well on hidden rows, in two tables"""
+    shown = []
+    for name, table in _TABLES.items():
+        clinic = _Clinic(rng, *table)
+        columns, price = _Fits(clinic.fitted).decide(ask)
+        found = np.isin(clinic.real, columns).sum()
+        least = int(np.ceil(2 / 3 * len(clinic.real)))
+        free, best = clinic.hidden(np.arange(NUMBER), 0), clinic.hidden(clinic.real, 0)
+        needed, reached = free + 0.2 * (best - free), clinic.hidden(columns, price)
+        shown.append((
+            f"{name}: {least} of {len(clinic.real)} found, accuracy at least {needed:.3f}",
+            f"{found} found, {reached:.3f}",
+        ))  # fmt: skip
+        if found < least or reached < needed:
+            return judge(False, *shown[-1], {"columns missing": found < least})
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+_SIZES = np.array([40, 30, 22, 15, MOST, 6, 3, 1])  # columns kept at each price
+
+
+def _made_up(rng, best, other):
+    """Return a made-up `fitted`. best, other: MOST and 6, in either order.
+
+    Dev asks for more columns than may be kept, and of the numbers that may, for `best`; test asks
+    for `other`, and train for as many as possible.
+    """
+    order = rng.permutation(NUMBER)
+    dev = {40: 0.8, 30: 0.85, 22: 0.9, 15: 0.8, best: 0.83, other: 0.74, 3: 0.6, 1: 0.66}
+    test = {40: 0.7, 30: 0.71, 22: 0.72, 15: 0.73, best: 0.75, other: 0.9, 3: 0.72, 1: 0.7}
+
+    def of(scores, size):
+        return float(np.interp(size, sorted(scores), [scores[s] for s in sorted(scores)]))
+
+    def fitted(columns, price):
+        reached = np.count_nonzero(price >= 0.999 * PRICES)  # a price may come back as float32
+        depth = 0 if price > 1.5 * PRICES[-1] else [NUMBER, *_SIZES][reached]
+        ranks = np.argsort(order)[columns]
+        weights = np.where(ranks < depth, 1 - ranks / NUMBER, 0)
+        size = np.count_nonzero(weights)
+        scores = {"train": 0.7 + 0.004 * size, "dev": of(dev, size), "test": of(test, size)}
+        return weights, {name: scores[name] if size else 0.5 for name in scores}
+
+    return fitted
+
+
+@choose_columns.check(
+    points=3,
+    hint="Of the fits that keep at most `most` columns, choose the one with the highest dev accuracy.",
+    more='`fit` returns a dict: compare fit(columns, price)["dev"] of the fits whose len(...["kept"]) is from 1 to `most`.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy among the fits that keep few columns, when train, dev and test disagree"""
+    seen, without = [], []
+    for best in rng.permutation([MOST, 6]):
+        fitted = _made_up(rng, best, MOST + 6 - best)
+        fits = _Fits(fitted)
+        columns, price = fits.decide(ask)
+        weights, scores = fitted(columns, price)
+        allowed = [(kept, found) for kept, found in fits.runs if 1 <= len(kept) <= MOST]
+        seen.append((np.count_nonzero(weights), scores, allowed))
+        without.append(2 * np.count_nonzero(weights) < len(columns))
+
+    def all_of(value):
+        """Tell whether each choice has as high a value as any allowed fit that was made."""
+        return all(
+            allowed and value(size, scores) >= max(value(len(k), s) for k, s in allowed) - 1e-9
+            for size, scores, allowed in seen
+        )
+
+    highest = [max((found["dev"] for _, found in allowed), default=0.83) for *_, allowed in seen]
+    good = [s["dev"] >= h - 0.02 for (_, s, _), h in zip(seen, highest, strict=True)]
+    return judge(
+        all(good),
+        "dev accuracies " + " and ".join(f"{h:.3f}" for h in highest),
+        " and ".join(f"{scores['dev']:.3f}" for _, scores, _ in seen),
+        {
+            "columns missing": all(without),
+            "chosen on test rows": all_of(lambda size, scores: scores["test"]),
+            "chosen on train rows": all_of(lambda size, scores: scores["train"]),
+            "fewest columns": all_of(lambda size, scores: -size),
+            "lowest for highest": all_of(lambda size, scores: -scores["dev"]),
+            "dev ignored": True,
+        },
+    )
+
+
+@choose_columns.check(
+    hint="All your calls of `fit` together must be at most `budget`.",
+    more="One fit for each price, and two for each of those that keep few enough columns, are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """keeps to the budget of fits and of columns, with a smaller budget too"""
+    for budget in (FITS, 2 * len(PRICES)):
+        fits = _Fits(_made_up(rng, MOST, 6), budget)
+        columns, _ = fits.decide(ask)
+    return judge(True, f"at most {budget} fits, {MOST} columns", f"{fits.asked}, {len(columns)}")

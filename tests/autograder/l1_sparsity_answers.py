@@ -127,6 +127,129 @@ def activity_keras(outputs, lam):
     return layer.losses[0]
 
 
+# --- choose_columns --------------------------------------------------------------------------
+
+
+def along(fit, prices, number):
+    """Return a list of (price, fit with all columns)."""
+    return [(price, fit(np.arange(number), price)) for price in prices]
+
+
+def allowed(path, most):
+    return [(price, found) for price, found in path if 1 <= len(found["kept"]) <= most]
+
+
+def columns_at_their_price(fit, prices, number, most, budget):
+    """The best fit on dev as it is, without a refit."""
+    few = allowed(along(fit, prices, number), most)
+    price, found = max(few, key=lambda each: each[1]["dev"])
+    return found["kept"], price
+
+
+def columns_refitted(fit, prices, number, most, budget):
+    """The best fit on dev, and then no penalty."""
+    kept, _ = columns_at_their_price(fit, prices, number, most, budget)
+    return [int(column) for column in kept], 0
+
+
+def columns_of_the_best_refit(fit, prices, number, most, budget):
+    """Each set of columns is judged by its refit."""
+    few = allowed(along(fit, prices, number), most)
+    refits = [(fit(found["kept"], 0)["dev"], i) for i, (_, found) in enumerate(few)]
+    return few[max(refits)[1]][1]["kept"], 0.0
+
+
+def columns_by_one_error(fit, prices, number, most, budget):
+    """The highest price within one standard error (1,000 dev rows) of the best that is allowed."""
+    few = allowed(along(fit, prices, number), most)
+    best = max(found["dev"] for _, found in few)
+    near = [each for each in few if each[1]["dev"] >= best - np.sqrt(best * (1 - best) / 1000)]
+    price, found = near[-1]
+    return tuple(found["kept"].tolist()), float(price) / 4
+
+
+def columns_by_size(fit, prices, number, most, budget):
+    """Sorted by the size of the weight at the best price, and cut where dev says."""
+    _, found = max(along(fit, prices, number), key=lambda each: each[1]["dev"])
+    order = np.argsort(-abs(found["weights"]))
+    sizes = [size for size in (2, 3, 4, 6, 9, 12) if size <= most]
+    cut = max(sizes, key=lambda size: fit(order[:size], 0.0)["dev"])
+    return order[:cut].astype(float), 0.0
+
+
+def columns_backwards(fit, prices, number, most, budget):
+    """Leaves out one column after the other, as long as dev does not fall."""
+    kept, _ = columns_at_their_price(fit, prices, number, most, budget)
+    left, kept = budget - len(prices) - 1, list(kept)
+    best = fit(kept, 0.0)["dev"]
+    for column in list(kept)[:left]:
+        others = [other for other in kept if other != column]
+        if others and (now := fit(others, 0.0)["dev"]) >= best:
+            best, kept = now, others
+    return np.array(kept), np.float32(0)
+
+
+def columns_by(score):
+    """Return the answer that chooses by another score of the allowed fits."""
+
+    def answer(fit, prices, number, most, budget):
+        few = allowed(along(fit, prices, number), most)
+        price, found = max(few, key=lambda each: score(each[1]))
+        return found["kept"], price
+
+    return answer
+
+
+def columns_one_by_one(fit, prices, number, most, budget):
+    """Judges every column by itself."""
+    alone = [fit([column], 0.0)["dev"] for column in range(number)]
+    return np.argsort(alone)[-most:], 0.0
+
+
+def columns_until_refused(fit, prices, number, most, budget):
+    best = (0, None)
+    try:
+        for price in np.repeat(prices, 10):
+            found = fit(np.arange(number), price)
+            if 1 <= len(found["kept"]) <= most:
+                best = max(best, (found["dev"], price))
+    except ValueError:
+        pass
+    return fit(np.arange(number), best[1])["kept"], best[1]
+
+
+def columns_at(place):
+    """Return the answer that looks at all prices and takes one that no score has a part in."""
+
+    def answer(fit, prices, number, most, budget):
+        price, found = along(fit, prices, number)[place]
+        return found["kept"], price
+
+    return answer
+
+
+def columns_free(fit, prices, number, most, budget):
+    """Forgets that only `most` columns may be kept."""
+    price, found = max(along(fit, prices, number), key=lambda each: each[1]["dev"])
+    return found["kept"], price
+
+
+def columns_all(fit, prices, number, most, budget):
+    """Chooses a good price, and returns all columns."""
+    return np.arange(number), columns_at_their_price(fit, prices, number, most, budget)[1]
+
+
+def columns_of_the_first(fit, prices, number, most, budget):
+    """Takes the first columns of the table."""
+    return np.arange(most), columns_at_their_price(fit, prices, number, most, budget)[1]
+
+
+def columns_of_the_highest_price(fit, prices, number, most, budget):
+    """Looks at every price, and takes the highest."""
+    kept = along(fit, prices, number)[-1][1]["kept"]
+    return (kept[:1] if len(kept) else [0]), prices[-1]
+
+
 RIGHT = {
     "l1_penalty": [penalty_loop, penalty_torch, penalty_keras, penalty_norm],
     "soft_threshold": [
@@ -157,6 +280,14 @@ RIGHT = {
         lambda a, lam: np.float32(lam * sum(np.abs(row).sum() for row in a) / a.shape[0]),
         activity_torch,
         activity_keras,
+    ],
+    "choose_columns": [
+        columns_at_their_price,
+        columns_refitted,
+        columns_of_the_best_refit,
+        columns_by_one_error,
+        columns_by_size,
+        columns_backwards,
     ],
 }
 
@@ -195,5 +326,34 @@ WRONG = {
         ("error", lambda outputs: 0.0),
         ("changes its input", lambda outputs, lam: (
             lam * np.abs(outputs, out=outputs).sum() / len(outputs))),
+    ],
+    "choose_columns": [
+        ("no decision", lambda fit, prices, number, most, budget: (np.arange(most), 0.0)),
+        ("no decision", lambda fit, prices, number, most, budget: (
+            fit(np.arange(number), prices[5])["kept"], prices[5])),
+        ("keeps everything", lambda fit, prices, number, most, budget: (np.arange(number), 0.0)),
+        ("keeps everything", columns_all),
+        ("keeps nothing", lambda fit, prices, number, most, budget: ([], prices[-1])),
+        ("keeps nothing", lambda fit, prices, number, most, budget: (
+            fit(np.arange(number), 10.0)["kept"], 10.0)),
+        ("too many columns", columns_at(0)),
+        ("too many columns", columns_at(3)),
+        ("too many columns", columns_free),
+        ("too many columns", lambda fit, prices, number, *_: (
+            fit(np.arange(number), 0.0)["kept"][:-1], 0.0)),
+        ("columns missing", columns_of_the_first),
+        ("fewest columns", columns_of_the_highest_price),
+        ("over budget", columns_one_by_one),
+        ("over budget", columns_until_refused),
+        ("chosen on test rows", columns_by(lambda found: found["test"])),
+        ("chosen on train rows", columns_by(lambda found: found["train"])),
+        ("fewest columns", columns_by(lambda found: -len(found["kept"]))),
+        ("lowest for highest", columns_by(lambda found: -found["dev"])),
+        ("dev ignored", columns_at(5)),
+        ("error", lambda *task: columns_refitted(*task)[0]),
+        ("error", lambda fit, prices, number, most, budget: (np.arange(most) + number, 0.0)),
+        ("error", lambda fit, prices, number, most, budget: (np.arange(number) < most, 0.0)),
+        ("error", lambda fit, prices, number, most, budget: (np.arange(most), -1.0)),
+        ("error", lambda fit, prices, number, most, budget: fit(most, 0.0)),
     ],
 }  # fmt: skip

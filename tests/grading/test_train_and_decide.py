@@ -16,6 +16,7 @@ from regbook.grading.submission import Submission
 OPEN = {
     "02_cross_validation": "repaired_score",
     "07_l2_weight_decay": "choose_penalty",
+    "08_l1_sparsity": "choose_columns",
     "09_max_norm": "choose_radius",
     "10_dropout": "choose_dropout",
     "12_mc_dropout": "choose_rejection",

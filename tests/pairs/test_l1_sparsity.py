@@ -175,3 +175,47 @@ def test_scikit_learn_strengths():
     assert np.abs(pull + LAM * held).max() < 1e-6
     ridge = Ridge(alpha=40 * LAM, **options).fit(X, target).coef_
     assert np.abs(2 * X.T @ (X @ ridge - target) / 40 + 2 * LAM * ridge).max() < 1e-10
+
+
+def test_both_take_the_slope_zero_at_the_kink():
+    """Elsewhere the slope is the strength, however small the weight."""
+    import tensorflow as tf
+
+    point = np.array([1.0, 2.0**-40, 0.0, -(2.0**-40)])
+    variable = tf.Variable(point)
+    with tf.GradientTape() as tape:
+        penalty = keras.regularizers.L1(LAM)(variable)
+    tensor = torch.tensor(point, requires_grad=True)
+    (theirs,) = torch.autograd.grad(LAM * tensor.abs().sum(), tensor)
+    assert largest_difference(tape.gradient(penalty, variable), theirs) < EXACT
+    assert theirs.tolist() == [LAM, LAM, 0, -LAM]
+
+
+def test_a_group_goes_as_one():
+    """Shortening the vector by eta * lam minimises half the squared distance plus its norm."""
+    vectors, t = RNG.normal(size=(200, 2)), 0.8
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    best = vectors * np.maximum(1 - t / length, 0)
+    line = np.linspace(-3, 3, 241)
+    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 1, 2)
+    worth = ((grid - vectors) ** 2).sum(axis=-1) / 2 + t * np.linalg.norm(grid, axis=-1)
+    reached = ((best - vectors) ** 2).sum(axis=-1) / 2 + t * np.linalg.norm(best, axis=-1)
+    assert (reached <= worth.min(axis=0) + EXACT).all()
+    together = (best == 0).all(axis=1) == (best == 0).any(axis=1)
+    assert together.all()
+    assert 0 < (best == 0).all(axis=1).mean() < 1
+
+
+def test_conventions_of_scikit_learn_for_the_classifier():
+    """Mean cross-entropy + lam |w|_1 is LogisticRegression(C=1 / (rows * lam)), up to its bias."""
+    from sklearn.linear_model import LogisticRegression
+
+    labels = (X @ np.arange(6.0) + RNG.normal(size=40) > 0).astype(int)
+    model = LogisticRegression(
+        l1_ratio=1, solver="saga", C=1 / (40 * LAM), tol=1e-10, max_iter=10**5
+    ).fit(X, labels)
+    w = model.coef_[0]
+    chances = 1 / (1 + np.exp(-X @ w - model.intercept_))
+    pull = X.T @ (chances - labels) / 40  # zero must be in pull + lam * subgradient
+    held = np.where(w == 0, np.clip(-pull / LAM, -1, 1), np.sign(w))
+    assert np.abs(pull + LAM * held).max() < 1e-5
