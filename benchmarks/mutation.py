@@ -33,8 +33,11 @@ from regbook.notebooks import function_sources
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
 # Graded by what they reach: a width of 65 is as good an answer as one of 64, Bonferroni's
-# correction as good as Holm's, and 51 test inputs as good as 50.
-BY_RESULT = {"fair_comparison", "my_recipe", "is_affine"}
+# correction as good as Holm's, 51 test inputs as good as 50, and a first layer that starts with
+# twice the variance trains as well.
+BY_RESULT = {
+    "fair_comparison", "my_recipe", "is_affine", "start_thirty_layers", "audit_gradients",
+}  # fmt: skip
 
 SWAPS = {
     ast.Add: [ast.Sub],

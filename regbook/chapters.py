@@ -39,9 +39,6 @@ SECTIONS = (
 FIRST_EDITION = (
     "01_data_splits",
     "04_input_normalization",
-    "05_initialization",
-    "06_gradient_checking",
-    "11_alpha_dropout",
     "13_early_stopping",
     "14_learning_rate_schedules",
 )

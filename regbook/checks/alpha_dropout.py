@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, vary
+from regbook.arrays import softmax
+from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, training, vary
 
 chapter = Chapter("11_alpha_dropout")
 
@@ -59,7 +60,6 @@ selu = chapter.exercise(
 
 
 @selu.check(
-    points=2,
     hint="Above 0 the function is scale * x, below it is scale * alpha * (exp(x) - 1).",
     more="scale is 1.0507 and multiplies both parts; alpha is 1.6733 and multiplies only the lower one.",
 )
@@ -135,7 +135,6 @@ affine = chapter.exercise(
 
 
 @affine.check(
-    points=2,
     hint="After the mask the mean is rate * dropped and the variance is (1 - rate) * (1 + rate * dropped**2), with dropped = -1.7581. Choose a and b that bring them back to 0 and 1.",
     more="a divides by a standard deviation, the root of the variance. The mean after the mask, times a, plus b must be 0.",
 )
@@ -422,222 +421,470 @@ def stays_normal_in_both_modes(ask, rng):
 
 # --- why_not_self_normalizing ----------------------------------------------------------------
 
-CAUSES = ("inputs", "kernels", "activation", "dropout")
+STEPS_OF_DATA = ("inputs", "kernels", "dropout")
+NOTHING, MORE = "nothing", "measure more"
 
 
-def _gains(kernels):
-    return [len(kernel) * (kernel**2).mean() for kernel in kernels]
+def _interval(values, *, errors=2.0, ddof=1, root=np.sqrt):
+    """Return the mean plus and minus two standard errors, as (low, high)."""
+    half = errors * values.std(ddof=ddof) / root(len(values))
+    return values.mean() - half, values.mean() + half
+
+
+def _change(before, after, interval):
+    return interval(after - before)
+
+
+def _apart(before, after, interval):
+    """Subtract two intervals instead of asking for that of the difference."""
+    (low, high), (lower, higher) = interval(before), interval(after)
+    return lower - high, higher - low
+
+
+def _as_if_independent(before, after, interval):
+    (low, high), (lower, higher) = interval(before), interval(after)
+    mean, half = after.mean() - before.mean(), np.hypot(high - low, higher - lower) / 2
+    return mean - half, mean + half
+
+
+def _from_one(before, after, interval):
+    return interval(after - 1)
+
+
+def _named(low, high, bound):
+    """Return whether an interval lies off, within the bounds, or neither."""
+    if low > bound or high < -bound:
+        return "off"
+    return "within" if -bound < low and high < bound else "open"
 
 
 def _why(
-    x,
-    kernels,
-    evaluation,
-    training,
-    *,
-    order=CAUSES,
-    inputs=lambda x: [x.mean(), x.var() - 1],
-    gains=_gains,
-    layer=-1,
-    size=abs,
-    bound=0.25,
-    least=-np.inf,
-    strictly=True,
-):
-    off = {
-        "inputs": lambda: inputs(x),
-        "kernels": lambda: [gain - 1 for gain in gains(kernels)],
-        "activation": lambda: [evaluation[layer] - 1],
-        "dropout": lambda: [training[layer] - 1],
+    evaluation, training,
+    *, interval=_interval, between=_change, order=STEPS_OF_DATA, bound=0.25, judged=_named,
+    columns=list, first="open",
+):  # fmt: skip
+    """Diagnose from several batches; the options are for the mistakes."""
+    layers = range(1, evaluation.shape[1])
+    found = {
+        "inputs": [interval(evaluation[:, 0] - 1)],
+        "kernels": [interval(evaluation[:, layer] - 1) for layer in columns(layers)],
+        "dropout": [
+            between(evaluation[:, layer], training[:, layer], interval) for layer in columns(layers)
+        ],
     }
-
-    def is_off(value):
-        value = size(value) if value > least else np.inf
-        return value > bound if strictly else value >= bound
-
-    return next((cause for cause in order if any(map(is_off, off[cause]()))), "nothing")
-
-
-def _earlier(evaluation, training):
-    """Return what an answer says that looks at the variances after all layers."""
-    for cause, variances in (("activation", evaluation), ("dropout", training)):
-        if max(abs(np.array(variances) - 1)) > 0.25:
-            return cause
-    return "nothing"
+    said = [(name, judged(*each, bound)) for name in order for each in found[name]]
+    if first == "off":  # what is surely off goes first, wherever it is
+        said.sort(key=lambda pair: pair[1] != "off")
+    name, verdict = next((pair for pair in said if pair[1] != "within"), ("", NOTHING))
+    return {"off": name, "open": MORE, NOTHING: NOTHING}[verdict]
 
 
-def _order(*causes):
-    return vary(_why, order=causes)
+def _overlooks(low, high, bound):
+    return "off" if _named(low, high, bound) == "off" else "within"
+
+
+def _alarms(low, high, bound):
+    return "within" if _named(low, high, bound) == "within" else "off"
+
+
+def _from_the_end(evaluation, training):
+    turned = [np.column_stack([m[:, :1], m[:, :0:-1]]) for m in (evaluation, training)]
+    return _why(*turned)
+
+
+def _averaged(evaluation, training):
+    """Take the mean over all layers."""
+    return _why(
+        *(np.column_stack([m[:, 0], m[:, 1:].mean(axis=1)]) for m in (evaluation, training))
+    )
 
 
 why = chapter.exercise(
     "why_not_self_normalizing",
     _why,
     mistakes={
-        "inputs missed": [
-            vary(_why, inputs=lambda x: [x.mean()]),
-            vary(_why, inputs=lambda x: [x.var() - 1]),
-            vary(_why, inputs=lambda x: [x.mean(), x.std() - 1]),
-            _order("kernels", "inputs", "activation", "dropout"),
-            _order("dropout", "activation", "kernels", "inputs"),
+        "means only": vary(_why, interval=vary(_interval, errors=0.0)),
+        "never open": [
+            vary(_why, judged=_overlooks),
+            vary(_why, judged=_alarms),
         ],
-        "one side only": vary(_why, size=float),
-        "fan_out": vary(_why, gains=lambda kernels: _gains([kernel.T for kernel in kernels])),
-        "kernels missed": [
-            vary(_why, kernels=lambda kernels: kernels[:1]),
-            vary(_why, kernels=lambda kernels: kernels[-1:]),
-            vary(_why, gains=lambda kernels: [np.mean(_gains(kernels))]),
-            _order("inputs", "activation", "kernels", "dropout"),
+        "spread of the batches": vary(_why, interval=vary(_interval, root=lambda n: 1)),
+        "one standard error": vary(_why, interval=vary(_interval, errors=1.0)),
+        "more than two": vary(_why, interval=vary(_interval, errors=3.0)),
+        "divided by n": vary(_why, interval=vary(_interval, ddof=0)),
+        "root forgotten": vary(_why, interval=vary(_interval, root=lambda n: n)),
+        "not paired": [vary(_why, between=_apart), vary(_why, between=_as_if_independent)],
+        "training compared with 1": vary(_why, between=_from_one),
+        "one side only": [
+            vary(_why, judged=lambda low, high, bound: _named(max(low, 0), max(high, 0), bound)),
+            vary(_why, judged=lambda low, high, bound: _named(min(low, 0), min(high, 0), bound)),
         ],
-        "activation missed": [
-            vary(_why, layer=0),
-            _order("inputs", "kernels", "dropout", "activation"),
-            _order("inputs", "kernels", "dropout"),
+        "last layer only": vary(_why, columns=lambda layers: [max(layers)]),
+        "first layer only": vary(_why, columns=lambda layers: [min(layers)]),
+        "layers averaged": _averaged,
+        "no tolerance": vary(_why, bound=1e-9),
+        "another bound": [vary(_why, bound=0.2), vary(_why, bound=0.3)],
+        "order": [
+            vary(_why, order=("kernels", "inputs", "dropout")),
+            vary(_why, order=("dropout", "kernels", "inputs")),
+            vary(_why, order=("inputs", "dropout", "kernels")),
+            _from_the_end,
         ],
-        "dropout missed": _order("inputs", "kernels", "activation"),
-        "false alarm": vary(_why, bound=0.1),
-        "another bound": [
-            vary(_why, bound=0.2),
-            vary(_why, bound=0.3),
-            vary(_why, least=1 / 1.25 - 1),
-        ],
-        "border included": vary(_why, strictly=False),
-        "earlier layers": lambda x, kernels, evaluation, training: (
-            _why(x, kernels, evaluation, training)
-            if _why(x, kernels, [1], [1]) != "nothing"
-            else _earlier(evaluation, training)
-        ),
-        "second moment": vary(_why, inputs=lambda x: [x.mean(), (x**2).mean() - 1]),
-        "column by column": [
-            vary(_why, inputs=lambda x: [*x.mean(axis=0), *(x.var(axis=0) - 1)]),
-            vary(_why, inputs=lambda x: [x.mean(), x.var(axis=0).mean() - 1]),
-        ],
-        "variance of the kernel": vary(
-            _why, gains=lambda kernels: [len(kernel) * kernel.var() for kernel in kernels]
-        ),
+        "jumps ahead": vary(_why, first="off"),
+        "inputs skipped": vary(_why, order=("kernels", "dropout")),
+        "kernels skipped": vary(_why, order=("inputs", "dropout")),
+        "dropout skipped": vary(_why, order=("inputs", "kernels")),
     },
     hints={
-        "inputs missed": "The inputs are off: look at the mean and at the variance of x, both ways, before anything else.",
-        "one side only": "You look at values that are too large. A value that is too small is off as well: compare the absolute difference with 0.25.",
-        "fan_out": "You multiply by fan_out. fan_in is the first axis of a kernel.",
-        "kernels missed": "A kernel is off: fan_in times the mean of its squares is not near 1. fan_in is the first axis; look at every kernel, and at both sides of 1, before you look at the variances.",
-        "activation missed": "Inputs and kernels are right, and the variance drifts in evaluation mode already: only the activation is left. Look at the last layer, and at both sides of 1.",
-        "dropout missed": "Everything is right in evaluation mode; the drift exists in training mode only. What acts in training mode only?",
-        "false alarm": "Nothing is off by more than 0.25 here. A small deviation is no fault.",
-        "another bound": "The bound is 0.25 on both sides: off from 1 is below 0.75 or above 1.25.",
-        "border included": "A number that is off by exactly 0.25 is not off yet: by *more* than 0.25.",
-        "earlier layers": "You look at the variances of earlier layers, too. Only the one after the last layer counts.",
-        "second moment": "You took the mean of the squares of x. The variance is taken about the mean.",
-        "column by column": "You measured x column by column. Take one mean and one variance over all of its entries.",
-        "variance of the kernel": "You took the variance of a kernel. The test is about the mean of its squared entries: about 0, and not about their mean.",
+        "text": "Return one of the five texts of the exercise, letter by letter.",
+        "inputs skipped": "Column 0 belongs to the inputs, and you do not judge it. SELU pulls a wrong scale back to 1 within some layers, so nothing behind it may show the fault.",
+        "kernels skipped": "You do not judge the activations in evaluation mode. What drifts there has nothing to do with dropout.",
+        "dropout skipped": "You do not judge the change from evaluation to training mode. Only dropout acts in one of the two.",
+        "one side only": "You look at one side of the bounds only. A mean square that is too small is off, and so is one that is too large.",
+        "last layer only": "You judge the last layer only. Judge every layer, in the order of the data.",
+        "first layer only": "You judge the first layer only. Judge every layer, in the order of the data.",
+        "layers averaged": "You take the mean over the layers. One layer may be too large and another too small: judge each by itself.",
+        "order": "You do not walk in the order of the data: first the inputs, then evaluation mode from the first layer to the last, then the change in training mode, again from the first layer to the last.",
+        "jumps ahead": "A later number is surely off and you name it, although an earlier one is open. What is open comes first: the earlier fault, if it is one, could be the cause of the later.",
+        "training compared with 1": "You compare training mode with 1. What dropout does is the change from evaluation to training mode, of the same batch.",
+        "not paired": "You treat the two modes as if they were measured on different batches. Row i of both is the same batch and shares its luck: subtract first, and then take one interval of the differences.",
+        "means only": "You judge the means alone. Another set of batches could turn them round: take two standard errors on both sides.",
+        "never open": 'You decide although the interval lies partly within the bounds and partly outside. Then the batches do not tell: answer "measure more".',
+        "spread of the batches": "You took the standard deviation of the batches. Their mean varies less: divide by the root of their number.",
+        "one standard error": "You took one standard error on each side. Take two.",
+        "more than two": "Your interval is wider than two standard errors on each side.",
+        "divided by n": "Your standard deviation divides by n. With few batches that is too small: divide by n - 1 (ddof=1).",
+        "root forgotten": "You divided the standard deviation by n. The standard error divides it by the root of n.",
+        "no tolerance": "You call a number off as soon as it is surely not 1. A small deviation does no harm: the bounds are 0.25 away.",
+        "another bound": "The bounds lie 0.25 away on both sides.",
     },
 )
 
 
-def _case(
-    x, kernels, *, mean=0.0, variance=1.0, gains=(1, 1, 1), evaluation=1.0, training=1.0, early=None
-):
-    """Give standard inputs and kernels exactly these properties; add the variances.
+def _batches(rng, n, inputs=(0.0, 0.02), layers=((0.0, 0.02),), changes=None):
+    """Return the mean squares of n batches in both modes, (n, 1 + layers) each.
 
-    early: the variance after the layers before the last; None lets it grow from layer to layer.
+    inputs, layers, changes: (mean, standard error), which the columns have exactly; of inputs and
+    layers the distance from 1 in evaluation mode, of changes from there to training mode.
     """
-    kernels = [kernel * gain**0.5 for kernel, gain in zip(kernels, gains, strict=True)]
-    steps = np.array([0.1, 0.5, 1.0])  # how much of the drift has arrived after each layer
-    variances = [evaluation**steps, training**steps]
-    if early is not None:
-        for values in variances:
-            values[:-1] = early
-    return x * variance**0.5 + mean, kernels, *variances
+    changes = changes or [(0.0, 0.01)] * len(layers)
+
+    def column(mean, error):
+        drawn = rng.normal(size=n)
+        drawn -= drawn.mean()
+        return mean + error * np.sqrt(n) * drawn / drawn.std(ddof=1)
+
+    evaluation = 1 + np.column_stack([column(*pair) for pair in (inputs, *layers)])
+    change = np.column_stack([np.zeros(n), *(column(*pair) for pair in changes)])
+    return evaluation, evaluation + change
 
 
-def _is_a_cause(received):
-    if not isinstance(received, str) or received not in (*CAUSES, "nothing"):
-        hint = f"Return one of the texts {', '.join(map(repr, (*CAUSES, 'nothing')))}."
-        raise Failed("one of the five texts", brief(received), "form", hint=hint)
-
-
-def _said(ask, rng, *cases):
-    """Return what is said in each case, by its settings."""
-    # Columns with means of their own, and a kernel whose mean is not 0: only the whole counts.
-    x = rng.normal(size=(50, 6)) + [0.8, -0.8] * 3
-    x = (x - x.mean()) / x.std()
-    kernels = [rng.normal(size=shape) for shape in pairwise((6, 24, 12, 40))]
-    kernels[1] += 0.8
-    kernels = [kernel / _gains([kernel])[0] ** 0.5 for kernel in kernels]
-    said = {}
-    for settings in cases:
-        received = ask(*_case(x, kernels, **settings))
-        _is_a_cause(received)
-        case = ", ".join(f"{name} {value}" for name, value in settings.items())
-        said[case or "nothing off"] = received
-    return said
-
-
-@why.check(
-    hint="Compare each of the numbers with its bound, 0.25.",
-    more='If no test fires, return "nothing". A number that is off by exactly 0.25 is not off yet.',
-)
-def raises_no_false_alarm(ask, rng):
-    """answers "nothing" for deviations of at most 0.25"""
-    said = _said(
-        ask,
-        rng,
-        {},
-        {"mean": 0.249, "variance": 0.751},
-        {"mean": -0.249, "variance": 1.249},
-        {"gains": (1.249, 0.751, 1.249)},
-        {"evaluation": 0.751, "training": 1.249},
-        {"evaluation": 1.25, "training": 0.75},
-        {"early": 1.5},
-    )
-    # The border itself, in numbers that every computer holds exactly: a mean of 0.25, and a gain
-    # of 4 * (16 * 0.25 + 4 * 0.5625) / 20 = 1.25.
-    x = rng.permutation([-0.75, 1.25] * 16).reshape(8, 4)
-    kernel = rng.permutation([0.5] * 8 + [-0.5] * 8 + [0.75, -0.75] * 2).reshape(4, 5)
-    said["everything off by exactly 0.25"] = ask(x, [kernel], np.array([1.25]), np.array([1.25]))
-    _is_a_cause(said["everything off by exactly 0.25"])
-    return said
+def _said(ask, cases):
+    """Return the diagnosis of each case (evaluation, training), by the case in words."""
+    found = {}
+    for number, modes in enumerate(cases, 1):
+        means = " and ".join(brief(m.mean(axis=0)) for m in modes)
+        shown = f"case {number}, means {means} ({len(modes[0])} batches)"
+        text = found[shown] = ask(*modes)
+        if isinstance(text, str) and text not in (*STEPS_OF_DATA, NOTHING, MORE):
+            raise Failed("one of the five texts", brief(text), "text")
+    return found
 
 
 @why.check(
     points=2,
-    hint="One cause per case: which of the four numbers is off?",
-    more="The mean and the variance of all of x; of every kernel the number of its rows times the mean of its squares; the last entries of the two lists of variances.",
+    hint="Subtract 1 from the mean squares in evaluation mode. An interval that lies wholly beyond 0.25 or -0.25 is off.",
+    more="Column 0 holds the inputs, the others the layers. For dropout subtract the two arrays, batch by batch, and judge the differences by the same bounds.",
 )
 def finds_each_cause(ask, rng):
-    """finds each cause, too large as well as too small"""
+    """names what is surely off, too large as well as too small, in whatever layer"""
+    far, fine = rng.uniform(0.35, 0.45), (rng.uniform(-0.05, 0.05), 0.02)
+    cases = [_batches(rng, 6, layers=[fine] * 3)]
+    for sign in (1, -1):
+        off = (sign * far, 0.03)
+        cases += [
+            _batches(rng, 5, inputs=off, layers=[fine] * 3),
+            _batches(rng, 7, layers=[fine, off, fine]),
+            _batches(rng, 4, layers=[off, fine, fine]),
+            _batches(rng, 6, layers=[fine, fine, off]),
+            _batches(rng, 8, layers=[fine] * 4, changes=[fine, fine, off, fine]),
+            _batches(rng, 5, layers=[fine] * 2, changes=[off, fine]),
+            _batches(rng, 5, layers=[fine] * 2, changes=[fine, off]),
+            # Small, but surely not 0: no fault. Surely beyond 0.3, or not beyond 0.2.
+            _batches(rng, 9, layers=[(sign * 0.12, 0.01)] * 2, changes=[(sign * 0.17, 0.01)] * 2),
+            _batches(rng, 6, inputs=(sign * 0.275, 0.005), layers=[fine]),
+            _batches(rng, 6, inputs=(sign * 0.225, 0.005), layers=[fine]),
+        ]
+    return _said(ask, cases)
+
+
+@why.check(
+    points=2,
+    hint="The mean of the batches, plus and minus two standard errors, is the interval. It decides only where all of it lies within the bounds, or all of it beyond one of them.",
+    more="The standard error is the standard deviation of the batches (with n - 1), divided by the root of their number. Neither within nor beyond: measure more. An end on a bound is neither.",
+    keeps_input=True,
+)
+def asks_for_more_where_chance_could_decide(ask, rng):
+    """asks for more batches where an interval crosses a bound, and only there"""
+    cases = []
+    for sign in (1, -1):
+        for place in ("inputs", "layers", "changes"):
+            # Means, and standard errors just below and above what four batches can decide.
+            for pair in (
+                (0.1, 0.07),
+                (0.1, 0.08),
+                (0.5, 0.12),
+                (0.5, 0.13),
+                (0.2, 0.06),
+                (0.1, 0.13),
+            ):
+                off = sign * pair[0], pair[1]
+                cases.append(_batches(rng, 4, **{place: off if place == "inputs" else [off]}))
+    cases += [_batches(rng, 25, inputs=(mean, 0.06)) for mean in (0.1, 0.2, -0.2)]
+    ones = np.ones((4, 3))
+    cases += [(ones * value, ones * value) for value in (1.25, 0.75)]  # on the bound
+    return _said(ask, cases)
+
+
+@why.check(
+    hint="Row i of both arrays is the same batch. Subtract the rows, then take the interval of the differences.",
+    more="The mean squares of a batch vary together in both modes, so their difference varies less than either. A layer that stands at 1.2 in evaluation mode and at 1.3 in training mode has changed by 0.1.",
+)
+def judges_dropout_batch_by_batch(ask, rng):
+    """judges what dropout changes by the differences of the same batches"""
+    wide = (0.0, 0.11)  # a layer that varies much, and is within the bounds all the same
     return _said(
         ask,
-        rng,
-        {"mean": 0.251},
-        {"mean": -0.251},
-        {"variance": 0.749},
-        {"variance": 1.251},
-        {"gains": (1.251, 1.0, 1.0)},
-        {"gains": (1.0, 1.0, 0.749)},
-        {"gains": (1.0, 1.251, 1.0)},
-        {"gains": (1.4, 0.7, 1.0)},
-        {"evaluation": 0.749, "training": 0.749},
-        {"evaluation": 1.251, "training": 1.251},
-        {"evaluation": 1.4, "training": 1.4, "early": 1.4},
-        {"training": 1.251},
-        {"training": 0.749},
+        [
+            _batches(rng, 6, layers=[wide], changes=[(0.3, 0.02)]),
+            _batches(rng, 7, layers=[wide], changes=[(-0.3, 0.02)]),
+            _batches(rng, 6, layers=[wide, wide], changes=[(0.05, 0.02), (0.2, 0.02)]),
+            _batches(rng, 5, layers=[(0.2, 0.01)], changes=[(0.12, 0.01)]),
+            _batches(rng, 5, layers=[(-0.2, 0.01)], changes=[(-0.12, 0.01)]),
+            _batches(rng, 8, layers=[(-0.2, 0.01)], changes=[(0.35, 0.01)]),
+        ],
     )
 
 
 @why.check(
     points=2,
-    hint="A fault upstream makes everything downstream drift. Test in the order in which the data flow.",
-    more="First the inputs, then the kernels, then the activation, then dropout.",
+    hint="Walk with the data: the inputs, evaluation mode layer by layer, then the changes in training mode layer by layer. The first number that is not within the bounds decides.",
+    more='If that number is off, its step is the answer; if it is open, "measure more" is, whatever comes later.',
 )
-def names_the_first_cause(ask, rng):
-    """names the cause that comes first where several numbers are off"""
-    drift = {"evaluation": 3.0, "training": 5.0}
+def takes_the_first_that_is_not_within(ask, rng):
+    """lets the first number decide that is not surely within the bounds"""
+    fine, off, open_ = (0.02, 0.02), (rng.uniform(0.5, 0.8), 0.02), (0.25, 0.05)
+    low = (-off[0], 0.02)
     return _said(
         ask,
-        rng,
-        {"mean": 3.0, "gains": (2.0, 2.0, 2.0), **drift},
-        {"gains": (2.0, 2.0, 2.0), **drift},
-        drift,
-        {"evaluation": 1.1, "training": 5.0},
+        [
+            _batches(rng, 5, inputs=off, layers=[off, low], changes=[off, off]),
+            _batches(rng, 6, layers=[low, off], changes=[off, off]),
+            _batches(rng, 5, inputs=open_, layers=[off, off], changes=[off, off]),
+            _batches(rng, 7, inputs=off, layers=[open_, open_]),
+            _batches(rng, 5, layers=[open_, off], changes=[fine, off]),
+            _batches(rng, 6, layers=[off, open_], changes=[open_, fine]),
+            _batches(rng, 5, layers=[fine, fine], changes=[open_, off]),
+            _batches(rng, 8, layers=[fine, fine], changes=[off, open_]),
+            _batches(rng, 6, layers=[fine, open_], changes=[off, fine]),
+        ],
     )
+
+
+# --- choose_deep_stack -----------------------------------------------------------------------
+
+choose = chapter.exercise(
+    "choose_deep_stack",
+    hints={
+        **training.HINTS,
+        "one recipe only": "You try one recipe only. Which one is better depends on the data: try both.",
+        "one rate for both": "You try a recipe with one rate only. A rate that suits one recipe says nothing about the other, because alpha dropout makes more noise at the same rate: try several with each.",
+    },
+)
+
+STEPS = 150  # of the final run
+DEPTH, WIDTH = 6, 24
+_CHOICES = {"recipe": ["self-normalizing", "layer norm"], "rate": [0.0, 0.05, 0.1, 0.3]}
+
+
+def _one_of(choices):
+    """Return what reads a pair (recipe, rate) of these choices, as `Trials` needs it."""
+    recipes, rates = choices["recipe"], np.array(choices["rate"])
+
+    def read(value):
+        pair = value.tolist() if isinstance(value, np.ndarray) else value
+        try:
+            recipe, rate = pair
+            near = int(abs(rates - float(rate)).argmin())
+        except (TypeError, ValueError):
+            recipe = ""
+        if str(recipe) not in recipes or abs(rates[near] - float(rate)) > 1e-6:
+            raise ValueError(f"take a pair of a recipe, {recipes}, and a rate, {rates.tolist()}")
+        return str(recipe), float(rates[near])
+
+    return read
+
+
+def _selu_layer(z, rate, rng):
+    """Return SELU with alpha dropout, and its slope."""
+    below = ALPHA * np.exp(np.minimum(z, 0))
+    out, slope = SCALE * np.where(z > 0, z, below - ALPHA), SCALE * np.where(z > 0, 1, below)
+    if rng is None:
+        return out, slope
+    kept, (a, b) = rng.random(z.shape) >= rate, _affine(rate)
+    return a * np.where(kept, out, DROPPED) + b, a * slope * kept
+
+
+def _relu_layer(z, rate, rng):
+    """Return ReLU with plain dropout, and its slope."""
+    slope = (z > 0) * 1.0
+    if rng is not None:
+        slope = slope * (rng.random(z.shape) >= rate) / (1 - rate)
+    return z * slope, slope
+
+
+def _deep(weights, x, setting, rng=None):
+    """Return the logits, and of every hidden layer what its gradient needs; rng: when training."""
+    recipe, rate = setting
+    *hidden, last, bias = weights
+    passed = []
+    for kernel, shift in zip(hidden[::2], hidden[1::2], strict=True):
+        z, spread = x @ kernel, None
+        if recipe == "layer norm":
+            z = z - z.mean(axis=1, keepdims=True)
+            spread = np.sqrt((z**2).mean(axis=1, keepdims=True) + 1e-5)
+            z = z / spread
+        layer = _relu_layer if recipe == "layer norm" else _selu_layer
+        out, slope = layer(z + shift, rate, rng)
+        passed.append((x, z, spread, slope))
+        x = out
+    return x @ last + bias, (x, passed)
+
+
+def _slopes(weights, x, targets, setting, rng):
+    """Return the gradients of all arrays."""
+    logits, (x, passed) = _deep(weights, x, setting, rng)
+    d = (softmax(logits) - targets) / len(targets)
+    found, d = [d.sum(axis=0), x.T @ d], d @ weights[-2].T
+    for (x, z, spread, slope), kernel in zip(passed[::-1], weights[-4::-2], strict=True):
+        d = d * slope
+        found.append(d.sum(axis=0))
+        if spread is not None:
+            along = z * (d * z).mean(axis=1, keepdims=True)
+            d = (d - d.mean(axis=1, keepdims=True) - along) / spread
+        found.append(x.T @ d)
+        d = d @ kernel.T
+    return found[::-1]
+
+
+class _Table:
+    """Rows of 10 columns and 3 classes, with wrong labels in train and dev, and two deep stacks."""
+
+    def __init__(self, rng, told_by):
+        centres = rng.normal(size=(3, 10))
+        self.seed, self.rows = int(rng.integers(2**32)), {}
+        for name, number in {"train": 200, "dev": 1000, "test": 300, "hidden": 3000}.items():
+            y = rng.permutation(np.arange(number) % 3)
+            x = rng.normal(size=(number, 10))
+            if told_by == "direction":  # each row as large as chance will have it
+                x = (centres[y] + 0.8 * x) * np.exp(1.5 * rng.normal(size=(number, 1)))
+            else:
+                size = np.array([0.5, 1.0, 1.6])[y] * np.exp(0.1 * rng.normal(size=number))
+                x *= (size / np.linalg.norm(x, axis=1))[:, None]
+            if name in ("train", "dev"):
+                wrong = rng.random(number) < 0.3
+                y = np.where(wrong, (y + rng.integers(1, 3, size=number)) % 3, y)
+            self.rows[name] = x, y
+        x = self.rows["train"][0]
+        mean, spread = x.mean(axis=0), x.std(axis=0)
+        self.rows = {name: ((x - mean) / spread, y) for name, (x, y) in self.rows.items()}
+
+    def scores(self, setting, steps, names=("train", "dev", "test"), start=0):
+        """Train from a start; return the accuracy in evaluation on the rows of each name."""
+        x, y = self.rows["train"]
+        rng = np.random.default_rng([self.seed, start])
+        weights, gain = [], 2 if setting[0] == "layer norm" else 1
+        for fan_in, fan_out in pairwise([10, *[WIDTH] * DEPTH, 3]):
+            weights += [rng.normal(size=(fan_in, fan_out)) * np.sqrt(gain / fan_in)]
+            weights += [np.zeros(fan_out)]
+        velocity, targets = [np.zeros_like(w) for w in weights], np.eye(3)
+        for take in rng.integers(len(x), size=(steps, training.BATCH)):
+            gradients = _slopes(weights, x[take], targets[y[take]], setting, rng)
+            for w, v, gradient in zip(weights, velocity, gradients, strict=True):
+                v *= training.MOMENTUM
+                v -= 0.02 * gradient
+                w += v
+        found = {}
+        for name in names:
+            x, y = self.rows[name]
+            found[name] = float((_deep(weights, x, setting)[0].argmax(axis=1) == y).mean())
+        return found
+
+    def hidden(self, setting):
+        return training.on_hidden(self.scores, setting, STEPS)
+
+
+@choose.check(
+    points=3,
+    hint="On one of two tables the stack that you choose does badly on hidden rows. Try both recipes, each with several rates, and choose by dev.",
+    more="Eight pairs and a budget of five full runs: give all pairs an equal share, or train all of them briefly and the best ones longer. The best rate of one recipe is not that of the other.",
+)
+def does_well_on_hidden_rows(ask, rng):
+    """chooses a recipe and a rate, each tried, that do well on hidden rows of two tables"""
+    shown = []
+    for told_by, good in (
+        ("size", [("self-normalizing", 0.0), ("self-normalizing", 0.05)]),
+        ("direction", [("layer norm", 0.05), ("layer norm", 0.1)]),
+    ):
+        table = _Table(rng, told_by)
+        trials = training.Trials(table.scores, _one_of(_CHOICES), 5 * STEPS)
+        chosen = trials.decide(ask, _CHOICES, STEPS)
+        needed = max(table.hidden(setting) for setting in good) - 0.12
+        found = table.hidden(chosen)
+        tried = [sum(recipe == name for name, _ in trials.runs) for recipe in _CHOICES["recipe"]]
+        mistakes = {
+            "one recipe only": min(tried) == 0,
+            "one rate for both": min(tried) < 2,
+            "short runs": trials.longest < training.SHORT * STEPS,
+        }
+        shown.append(
+            (f"classes told by {told_by}: at least {needed:.3f}", f"{found:.3f} with {chosen}")
+        )
+        if found < needed or min(tried) < 2:
+            return judge(False, *shown[-1], mistakes)
+    return judge(True, *map("; ".join, zip(*shown, strict=True)))
+
+
+def _scores_of(rng, choices):
+    """Make up scores of all pairs, which `training.disagreeing` draws."""
+    pairs = [(recipe, rate) for recipe in choices["recipe"] for rate in choices["rate"]]
+    return dict(zip(pairs, training.disagreeing(len(pairs), rng), strict=True))
+
+
+@choose.check(
+    points=3,
+    hint="Of the pairs that you try, choose the one with the highest dev accuracy.",
+    more='`train` returns a dict: keep train((recipe, rate), steps)["dev"] of every pair, and return the pair of the largest. Compare runs of equal length.',
+)
+def chooses_by_the_dev_rows(ask, rng):
+    """chooses by dev accuracy, when train, dev and test rows disagree"""
+    decisions = []
+    for _ in range(3):
+        table, read = _scores_of(rng, _CHOICES), _one_of(_CHOICES)
+        decision = training.decide_made_up(ask, _CHOICES, table, read, STEPS, 40 * STEPS, rng)
+        decisions.append(decision)
+    return training.follows_dev(decisions, STEPS)
+
+
+@choose.check(
+    hint="The steps of all your calls of `train` together must be at most `budget`.",
+    more="budget // (number of pairs) steps for each pair are never too many.",
+)
+def keeps_to_the_budget(ask, rng):
+    """compares pairs within the budget, with other choices and other numbers of steps"""
+    other = {"recipe": ["self-normalizing", "layer norm", "batch norm"], "rate": [0.0, 0.02, 0.2]}
+    for choices in (_CHOICES, other):
+        steps = int(rng.integers(41, 80))
+        table, read = _scores_of(rng, choices), _one_of(choices)
+        _, trials, _ = training.decide_made_up(ask, choices, table, read, steps, 8 * steps, rng)
+    return judge(True, f"at most {trials.budget} steps", f"{trials.spent} steps")

@@ -1,13 +1,11 @@
 """Checks of chapter 06, gradient checking."""
 
-import functools
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import AnswerError, Chapter, Failed, brief, judge, outputs, vary
+from regbook.exercise import AnswerError, Chapter, Failed, judge, outputs, vary
 
 chapter = Chapter("06_gradient_checking")
 
@@ -435,236 +433,471 @@ def computes_in_float64(ask, rng):
 
 # --- find_the_bug ----------------------------------------------------------------------------
 
-NAMES = ("w1", "b1", "w2", "b2")
-# Each bug is the wrong value of one line, made from the parts that a backward pass holds.
-BUGS = {
-    "dz2": [lambda v: v.d * v.m, lambda v: v.d / v.m, lambda v: -v.d],
-    "dw2": [
-        lambda v: v.data2,
-        lambda v: v.data2 + v.lam * v.w2,
-        lambda v: v.data2 - 2 * v.lam * v.w2,
-        lambda v: -v.data2 + 2 * v.lam * v.w2,
-    ],
-    "db2": [
-        lambda v: v.dz2.mean(axis=0),
-        lambda v: v.dz2.sum(axis=0) + 2 * v.lam * v.b2,
-        lambda v: 0 * v.b2,
-        lambda v: -v.dz2.sum(axis=0),
-    ],
-    "dz1": [
-        lambda v: v.back,
-        lambda v: v.back * v.a * (1 - v.a),
-        lambda v: -v.back * (1 - v.a**2),
-    ],
-    "dw1": [
-        lambda v: v.data1,
-        lambda v: v.data1 + v.lam * v.w1,
-        lambda v: v.data1 - 2 * v.lam * v.w1,
-        lambda v: -v.data1 + 2 * v.lam * v.w1,
-    ],
-    "db1": [
-        lambda v: v.dz1.mean(axis=0),
-        lambda v: v.dz1.sum(axis=0) + 2 * v.lam * v.b1,
-        lambda v: 0 * v.b1,
-        lambda v: -v.dz1.sum(axis=0),
-    ],
-}
 
-
-def _small_bug(v):
-    return 1.001 * v.back * (1 - v.a**2)
-
-
-def _backward(theta, x, y, lam, line="", bug=None):
-    """Return the gradients, with the value of one line replaced."""
-    v = SimpleNamespace(**{name: np.asarray(theta[name]) for name in NAMES}, lam=lam, m=len(y))
-
-    def value(name, right):
-        return bug(v) if name == line else right
-
-    v.a = np.tanh(x @ v.w1 + v.b1)
-    v.d = (softmax(v.a @ v.w2 + v.b2) - np.eye(2)[y]) / v.m
-    v.dz2 = value("dz2", v.d)
-    v.data2 = v.a.T @ v.dz2
-    dw2 = value("dw2", v.data2 + 2 * v.lam * v.w2)
-    db2 = value("db2", v.dz2.sum(axis=0))
-    v.back = v.dz2 @ v.w2.T
-    v.dz1 = value("dz1", v.back * (1 - v.a**2))
-    v.data1 = x.T @ v.dz1
-    dw1 = value("dw1", v.data1 + 2 * v.lam * v.w1)
-    db1 = value("db1", v.dz1.sum(axis=0))
-    return {"w1": dw1, "b1": db1, "w2": dw2, "b2": db2}
-
-
-def _loss(theta, x, y, lam):
-    logits = np.tanh(x @ theta["w1"] + theta["b1"]) @ theta["w2"] + theta["b2"]
-    entropy = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
-    return float(entropy.mean() + lam * ((theta["w1"] ** 2).sum() + (theta["w2"] ** 2).sum()))
-
-
-def _line(wrong, two="dz1", four="dz2", other="none"):
-    """Name the line that makes these gradients wrong."""
-    return {1: "d" + "".join(wrong), 2: two, 4: four}.get(len(wrong), other)
-
-
-class _Case:
-    """A network with its data, and a backward pass for it with one wrong line."""
-
-    def __init__(self, network, line, bug):
-        self.network, self.line, self.bug = network, line, bug
-        self.right, self.wrong = _backward(*network), _backward(*network, line, bug)
-        self.differences = {n: _quotient(self.wrong[n], self.right[n]) for n in NAMES}
-
-    def accused(self, threshold):
-        """Return the names of the gradients that differ by more than the threshold."""
-        return [name for name in NAMES if self.differences[name] > threshold]
-
-    def asked(self, ask):
-        """Return the answer's line and its gradients."""
-        theta, *data = self.network
-
-        def loss(theta):
-            return _loss(theta, *data)
-
-        def backward(theta):
-            return _backward(theta, *data, self.line, self.bug)
-
-        loss.case = self  # where the right answer and the mistakes look up what is wrong
-        received = ask(loss, backward, theta)
-        if not isinstance(received, tuple) or [*map(type, received)] != [str, dict]:
-            raise AnswerError(
-                "Return two values: the name of the line, a text, and the dict of gradients."
-            )
-        if received[0] not in BUGS and received[0].lower() in BUGS:
-            raise AnswerError(f"Return the name in small letters: {received[0].lower()!r}.")
-        return received
-
-
-@functools.lru_cache(maxsize=8)  # the answer, the right one and every mistake meet equal cases
-def _cases(seed, small=False):
-    """Draw a network and one bug for each line, or the small one, all with clear effects."""
-    rng = np.random.default_rng(seed)
-    bugs, least = [("dz1", _small_bug)], 1e-4
-    if not small:
-        drawn = {line: of_line[rng.integers(len(of_line))] for line, of_line in BUGS.items()}
-        turned = ("db1", "db2")[rng.integers(2)]
-        drawn[turned] = BUGS[turned][-1]  # with turned signs its norm is right
-        bugs, least = list(drawn.items()), 3e-2
-    while True:
-        theta = {
-            "w1": rng.normal(size=(3, 2)),
-            "b1": rng.choice([-1, 1], size=2) * rng.uniform(0.3, 0.8, size=2),
-            "w2": rng.normal(size=(2, 2)),
-            "b2": rng.choice([-1, 1], size=2) * rng.uniform(0.3, 0.8, size=2),
-        }
-        x, y = rng.normal(size=(6, 3)), rng.permutation(np.arange(6) % 2)
-        network = theta, x, y, float(rng.uniform(0.05, 0.1))
-        cases = [_Case(network, *bugs[i]) for i in rng.permutation(len(bugs))]
-        if all(_line(case.accused(least)) == case.line for case in cases):
-            return cases
-
-
-def _six(ask, rng, part):
-    """Ask about one bug in each line, in any order; return one part of the answers."""
-    cases = _cases(int(rng.integers(2**32)))
-    return {f"{case.line} is wrong": case.asked(ask)[part] for case in cases}
-
-
-def _find(
-    loss,
-    backward,
+def _backward(
     theta,
+    x,
+    y,
+    lam,
     *,
-    threshold=1e-6,
-    name=_line,
-    accused=lambda wrong: wrong,
-    repaired=lambda wrong: wrong,
-    repair=lambda right, wrong: right,
+    rows=True,
+    two=2.0,
+    over_rows=np.sum,
+    slope=lambda a: 1 - a**2,
+    step=lambda a: a > 0,
+    penalty=1.0,
+    of_bias=lambda b, lam: 0.0,
 ):
-    """Look the differences up, which an answer has to measure; name the line, and repair."""
-    case = loss.case
-    wrong = accused(case.accused(threshold))
-    found = dict(case.wrong)
-    for key in repaired(wrong):
-        found[key] = repair(case.right[key], case.wrong[key])
-    return name(wrong), found
+    """Return the gradients of two hidden layers, tanh and ReLU, under a cross-entropy and L2.
+
+    rows, two, over_rows, slope: the four wrong lines of the exercise, mended. The others are right
+    there, and a learner may spoil them.
+    """
+    w1, b1, w2, b2, w3, b3 = (np.asarray(t, dtype=float) for t in theta)
+    a1 = np.tanh(x @ w1 + b1)
+    a2 = np.maximum(a1 @ w2 + b2, 0)
+    dz3 = softmax(a2 @ w3 + b3) - np.eye(len(b3))[y]
+    dz3 = dz3 / len(y) if rows else dz3
+    dz2 = (dz3 @ w3.T) * step(a2)
+    dz1 = (dz2 @ w2.T) * slope(a1)
+    lam = penalty * lam
+    return [
+        x.T @ dz1 + 2 * lam * w1,
+        dz1.sum(axis=0) + of_bias(b1, lam),
+        a1.T @ dz2 + 2 * lam * w2,
+        over_rows(dz2, axis=0) + of_bias(b2, lam),
+        a2.T @ dz3 + two * lam * w3,
+        dz3.sum(axis=0) + of_bias(b3, lam),
+    ]
 
 
-def _spared(wrong):
-    return [name for name in NAMES if name not in wrong]
+def _rows_at_the_end(theta, x, y, lam):
+    """Divide the gradients, their penalty included, by the number of rows."""
+    return [g / len(y) for g in _backward(theta, x, y, lam, rows=False)]
+
+
+def _cross_entropy(theta, x, y, lam):
+    w1, b1, w2, b2, w3, b3 = theta
+    logits = np.maximum(np.tanh(x @ w1 + b1) @ w2 + b2, 0) @ w3 + b3
+    entropy = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
+    return entropy.mean() + lam * sum((w**2).sum() for w in (w1, w2, w3))
+
+
+def _by_quotients(theta, x, y, lam, eps=1e-5):
+    """Measure the gradients: what a backward pass is there to save."""
+    found = [np.zeros(t.shape) for t in theta]
+    for i, gradient in enumerate(found):
+        moved = [np.array(t, dtype=float) for t in theta]
+        for index in np.ndindex(gradient.shape):
+            kept = moved[i][index]
+            moved[i][index] = kept + eps
+            above = _cross_entropy(moved, x, y, lam)
+            moved[i][index] = kept - eps
+            gradient[index] = (above - _cross_entropy(moved, x, y, lam)) / (2 * eps)
+            moved[i][index] = kept
+    return found
 
 
 find_the_bug = chapter.exercise(
     "find_the_bug",
-    _find,
+    _backward,
     mistakes={
-        "first wrong gradient": vary(_find, name=lambda wrong: f"d{wrong[0]}"),
-        "last wrong gradient": vary(_find, name=lambda wrong: f"d{wrong[-1]}"),
-        "kernel accused": vary(_find, name=vary(_line, two="dw1", four="dw2")),
-        "dz swapped": vary(_find, name=vary(_line, two="dz2", four="dz1")),
-        "never upstream of both": vary(_find, name=vary(_line, four="dz1")),
-        "always the output": vary(_find, name=vary(_line, two="dz2")),
-        "too strict": vary(_find, threshold=-1.0),
-        "threshold upside down": [
-            vary(_find, accused=_spared, name=vary(_line, other=other))
-            for other in ("none", "", "dz2")
+        "as it was": vary(
+            _backward, rows=False, two=1.0, over_rows=np.mean, slope=lambda a: a * (1 - a)
+        ),
+        "not divided": vary(_backward, rows=False),
+        "no two": vary(_backward, two=1.0),
+        "mean": vary(_backward, over_rows=np.mean),
+        "sigmoid's slope": vary(_backward, slope=lambda a: a * (1 - a)),
+        "hidden by another": vary(_backward, rows=False, over_rows=np.mean),
+        "no slope": vary(_backward, slope=lambda a: 1.0),
+        "tanh of tanh": vary(_backward, slope=lambda a: 1 - np.tanh(a) ** 2),
+        "penalty divided": [
+            _rows_at_the_end,
+            lambda theta, x, y, lam: _backward(theta, x, y, lam / len(y)),
         ],
-        "name of the gradient": vary(_find, name=lambda wrong: _line(wrong)[1:]),
-        "too lax": [
-            vary(_find, threshold=1e-3, name=vary(_line, other=other))
-            for other in ("none", "db1", "dw1", "db2", "dw2")
+        "no penalty": vary(_backward, penalty=0.0),
+        "halved penalty": vary(_backward, penalty=0.5),
+        "biases penalised": vary(_backward, of_bias=lambda b, lam: 2 * lam * b),
+        "relu": vary(_backward, step=lambda a: a),
+        "order": lambda *arguments: [
+            g for i in (4, 2, 0) for g in _backward(*arguments)[i : i + 2]
         ],
-        "not repaired": vary(_find, repaired=lambda wrong: []),
-        "repaired in part": vary(_find, repaired=lambda wrong: wrong[:1]),
-        "corrected twice": vary(_find, repair=lambda right, wrong: 2 * right - wrong),
+        "sign": lambda *arguments: [-g for g in _backward(*arguments)],
+        "quotients": _by_quotients,
+        "float32": lambda *arguments: [np.float32(g) for g in _backward(*arguments)],
     },
     hints={
-        "first wrong gradient": "You name the first gradient that is wrong. If several are, the bug lies upstream of all of them.",
-        "last wrong gradient": "You name the last gradient that is wrong. If several are, the bug lies upstream of all of them.",
-        "kernel accused": "When a kernel's and its bias's gradient are both wrong, the line from which both are made is the wrong one.",
-        "dz swapped": "You have dz1 and dz2 the wrong way round. dz2 comes first in the backward pass: everything depends on it.",
-        "never upstream of both": "All four gradients wrong means dz2: the second layer's gradients do not depend on dz1.",
-        "always the output": "When only the first layer's gradients are wrong, dz2 is right: the second layer is made from it too.",
-        "too strict": "You name dz2 every time, as if all four gradients were wrong. Look at them one by one, with a step near 1e-5 (a tiny one drowns in rounding errors, a large one is inexact) and a threshold near 1e-6.",
-        "threshold upside down": "You accuse the gradients whose difference is small. Small is good.",
-        "name of the gradient": "Return the name of the line, with its d: 'dw1', not 'w1'.",
-        "too lax": "Your threshold lets a difference of 5e-4 pass. That of a right gradient is far smaller, about 1e-9 here: 1e-3 is a bug, not a limit.",
-        "not repaired": "You return the gradients as backward made them, the wrong ones included.",
-        "repaired in part": "You repair one gradient only. A wrong dz1 or dz2 spoils several.",
-        "corrected twice": "You add the difference twice.",
+        "as it was": "These are the gradients of the code above, with all four wrong lines. Measure each array by difference quotients, and begin with those of the last layer, on which all others depend.",
+        "not divided": "The loss is a mean over the rows, so its slope at the logits carries 1 / len(y).",
+        "no two": "The derivative of lam * w**2 is 2 * lam * w. Compare the three lines that hold the penalty.",
+        "mean": "A bias enters every row, so its gradient is the sum of dz over the rows. Dividing by the number of rows happens once, at the logits.",
+        "sigmoid's slope": "a * (1 - a) is the slope of the logistic function. The first layer has tanh.",
+        "hidden by another": "Two bugs hide each other here: a sum that is not divided by the rows, and a mean instead of a sum. Mend the earlier line first, and then check every array again, also those that had passed.",
+        "no slope": "The slope of the first layer is gone: dz1 needs the derivative of tanh.",
+        "tanh of tanh": "a1 is the tanh already, so its slope is 1 - a1**2, without another tanh.",
+        "penalty divided": "You divided the penalty by the number of rows as well. Only the cross-entropy is a mean: divide dz3.",
+        "no penalty": "The penalty is missing.",
+        "halved penalty": "You made the three penalties agree, on the wrong side: the derivative of lam * w**2 is 2 * lam * w.",
+        "biases penalised": "You penalise the biases too. The loss penalises only the kernels.",
+        "relu": "The second layer has ReLU. Its slope is 1 where the output is above 0, and 0 elsewhere: a2 > 0 was right.",
+        "order": "Return the gradients in the order of theta: the first layer first.",
+        "sign": "The sign is turned: return the gradient, not the direction of descent.",
+        "quotients": "These look like difference quotients. They tell you which line is wrong; mend the line, and return what the backward pass computes, which has all its digits.",
+        "float32": "The values have seven digits only. Leave everything in float64.",
     },
 )
 
 
-@find_the_bug.check(
-    points=4,
-    hint="Check the four gradients one by one. Which of them are wrong tells which line is.",
-    more="Which gradients are made from dz1, and which from dz2? If just these are wrong, that line is. If only one is wrong, its own line is.",
-)
-def names_the_wrong_line(ask, rng):
-    """names the wrong line, for one bug in each of the six lines"""
-    return _six(ask, rng, 0)
+def _drawn(rng, sizes, rows):
+    """Draw the arguments for a network of these sizes, away from the kinks of ReLU."""
+    while True:
+        theta = []
+        for n_in, n_out in itertools.pairwise(sizes):
+            theta.append(rng.normal(scale=n_in**-0.5, size=(n_in, n_out)))
+            theta.append(rng.choice([-1, 1], size=n_out) * rng.uniform(0.2, 0.6, size=n_out))
+        x, y = rng.normal(size=(rows, sizes[0])), rng.permutation(np.arange(rows) % sizes[-1])
+        z2 = np.tanh(x @ theta[0] + theta[1]) @ theta[2] + theta[3]
+        if (np.abs(z2) > 1e-3).all() and (z2 > 0).any(axis=0).all():
+            return theta, x, y, float(rng.uniform(0.05, 0.1))
+
+
+def _part(ask, rng, layer, scale=1):
+    """Ask for all gradients; return those of one layer. scale: of the last kernel."""
+    arguments = _drawn(rng, (4, 3, 4, 3), rows=5)
+    arguments[0][4] *= scale
+    return tuple(outputs(ask(*arguments), *[t.shape for t in arguments[0]])[2 * layer :][:2])
 
 
 @find_the_bug.check(
     points=3,
-    hint="The second value must hold all four gradients, with the broken ones put right.",
-    more="A numeric gradient is a right one: put it in place of each gradient that fails the check.",
+    hint="The gradients of the last layer are not those of the loss.",
+    more="Look at dz3, from which everything is made, and at the penalty of w3.",
 )
-def repairs_the_gradients(ask, rng):
-    """returns the right gradients, for one bug in each of the six lines"""
-    return _six(ask, rng, 1)
+def mends_the_last_layer(ask, rng):
+    """returns the right gradients of w3 and b3, also for logits in the thousands"""
+    return {"ordinary logits": _part(ask, rng, 2), "large ones": _part(ask, rng, 2, scale=1e4)}
 
 
 @find_the_bug.check(
     points=2,
-    hint="In this one the line is off by a factor of 1.001. Is your threshold small enough?",
-    more="A right gradient has a relative difference of about 1e-9 here, this bug 5e-4. Put the threshold between, near 1e-6.",
+    hint="The gradients of the second layer are not those of the loss.",
+    more="A gradient that passed while another line was wrong may fail when that line is mended: check all arrays again after every change.",
 )
-def finds_a_small_error(ask, rng):
-    """finds a factor of 1.001 in line dz1"""
-    (case,) = _cases(int(rng.integers(2**32)), small=True)
-    line = case.asked(ask)[0]
-    if not any(name[1:] in line.lower() for name in BUGS):  # "none", say
-        raise Failed("'dz1'", brief(line), "too lax")
-    return line
+def mends_the_second_layer(ask, rng):
+    """returns the right gradients of w2 and b2"""
+    return _part(ask, rng, 1)
+
+
+@find_the_bug.check(
+    points=2,
+    hint="The gradients of the first layer are not those of the loss.",
+    more="Is the slope in the line of dz1 that of the activation which the forward pass uses?",
+)
+def mends_the_first_layer(ask, rng):
+    """returns the right gradients of w1 and b1"""
+    return _part(ask, rng, 0)
+
+
+@find_the_bug.check(
+    points=2,
+    hint="The gradients are nearly right. A backward pass gives them to twelve digits.",
+    more="Do not return difference quotients, and keep everything in float64.",
+)
+def has_all_digits(ask, rng):
+    """is right to twelve digits, as a backward pass is and a difference quotient is not"""
+    arguments = _drawn(rng, (6, 5, 5, 3), rows=8)
+    right = _backward(*arguments)
+    received = outputs(ask(*arguments), *[g.shape for g in right])
+    worst = max(map(_relative, received, right))
+    if 1e-12 < worst < 1e-5:
+        name = "float32" if worst > 1e-8 else "quotients"
+        raise Failed("a relative difference below 1e-12", f"{worst:.0e}", name)
+    return received
+
+
+# --- audit_gradients -------------------------------------------------------------------------
+
+BUDGET = 40
+ROWS = 30
+NAMES = ("w1", "b1", "w2", "b2", "w3", "b3")
+GROSS = ("factor", "sign", "penalty", "zero")
+
+
+class _Audit:
+    """A network with a loss that counts its calls, and a backward pass that may be wrong.
+
+    kind: "smooth" (tanh twice), "kinked" (ReLU in the second layer, with inputs close to 0) or
+    "centred" (the first layer subtracts the mean of the batch, so that b1 has the gradient 0).
+    faults: (array, kind of the fault) pairs. scale: of the loss.
+    """
+
+    def __init__(self, rng, kind="smooth", scale=1.0, faults=()):
+        self.kind, self.scale, self.faults, self.calls = kind, scale, dict(faults), 0
+        sizes = itertools.pairwise((8, 12, 10, 4))
+        self.theta = {}
+        for i, (n_in, n_out) in enumerate(sizes, start=1):
+            self.theta[f"w{i}"] = rng.normal(scale=1.5 * n_in**-0.5, size=(n_in, n_out))
+            self.theta[f"b{i}"] = rng.choice([-1, 1], n_out) * rng.uniform(0.2, 0.6, n_out)
+        self.x = rng.normal(size=(ROWS, 8))
+        self.targets = np.eye(4)[rng.permutation(np.arange(ROWS) % 4)]
+        self.unit = {name: rng.integers(t.shape[-1]) for name, t in self.theta.items()}
+        if kind == "kinked":  # each unit has rows just below and just above its kink
+            z2 = self._forward(self.theta)[1] @ self.theta["w2"]
+            near = z2[rng.integers(ROWS, size=10), np.arange(10)]
+            self.theta["b2"] = -near + rng.choice([-1, 1], 10) * rng.uniform(2e-4, 4e-4, 10)
+
+    def _forward(self, theta):
+        z1 = self.x @ theta["w1"] + theta["b1"]
+        if self.kind == "centred":
+            z1 = z1 - z1.mean(axis=0)
+        a1 = np.tanh(z1)
+        z2 = a1 @ theta["w2"] + theta["b2"]
+        a2 = np.maximum(z2, 0) if self.kind == "kinked" else np.tanh(z2)
+        return z1, a1, z2, a2, a2 @ theta["w3"] + theta["b3"]
+
+    def loss(self, theta):
+        self.calls += 1
+        theta = {name: np.asarray(theta[name], dtype=float) for name in NAMES}
+        if any(theta[name].shape != self.theta[name].shape for name in NAMES):
+            raise ValueError("loss needs a dict of arrays, each with the shape it has in theta")
+        logits = self._forward(theta)[-1]
+        entropy = np.logaddexp.reduce(logits, axis=1) - (logits * self.targets).sum(axis=1)
+        penalty = 0.02 * sum((theta[name] ** 2).sum() for name in ("w1", "w2", "w3"))
+        return float(self.scale * (entropy.mean() + penalty))
+
+    def right(self, theta):
+        """Return the right gradients."""
+        _, a1, z2, a2, logits = self._forward(theta)
+        dz3 = (softmax(logits) - self.targets) / ROWS
+        dz2 = (dz3 @ theta["w3"].T) * (z2 > 0 if self.kind == "kinked" else 1 - a2**2)
+        dz1 = (dz2 @ theta["w2"].T) * (1 - a1**2)
+        if self.kind == "centred":
+            dz1 = dz1 - dz1.mean(axis=0)
+        layers = zip((self.x, a1, a2), (dz1, dz2, dz3), strict=True)
+        found = {}
+        for i, (a, dz) in enumerate(layers, start=1):
+            found[f"w{i}"] = a.T @ dz + 0.04 * theta[f"w{i}"]
+            found[f"b{i}"] = dz.sum(axis=0)
+        return {name: self.scale * g for name, g in found.items()}
+
+    def backward(self, theta):
+        theta = {name: np.asarray(theta[name], dtype=float) for name in NAMES}
+        found = self.right(theta)
+        for name, fault in self.faults.items():
+            g, unit = found[name], self.unit[name]
+            if fault == "one unit":
+                g[..., unit] = 0
+            elif fault == "penalty":  # its two is missing, or a bias has one
+                sign = 0.02 if name[0] == "b" else -0.02
+                found[name] = g + sign * self.scale * theta[name]
+            else:
+                found[name] = g * {"factor": 1.1, "sign": -1, "zero": 0, "small": 1.002}[fault]
+        return found
+
+
+def _audited(ask, case, budget=BUDGET):
+    """Return the names that an answer calls wrong, as a set."""
+
+    def loss(theta):
+        return case.loss(theta)
+
+    def backward(theta):
+        return case.backward(theta)
+
+    loss.case = case  # where the right answer and some mistakes look up what is wrong
+    received = ask(loss, backward, case.theta, budget)
+    if not isinstance(received, dict) or set(received) != set(NAMES):
+        raise AnswerError(
+            f"Return a dict with the names of theta, {', '.join(NAMES)}: for each, whether its "
+            "gradient is wrong."
+        )
+    if any(np.size(value) != 1 for value in received.values()):
+        raise AnswerError("Return one True or False for each name.")
+    return {name for name, value in received.items() if np.asarray(value).item()}
+
+
+def _named(found):
+    """Return names in the order of the network, for a sentence."""
+    return ", ".join(name for name in NAMES if name in found) or "none"
+
+
+def _audit_known(loss, backward, theta, budget):
+    """The right answer: it looks up what a learner has to measure."""
+    return {name: name in loss.case.faults for name in NAMES}
+
+
+def _measured(
+    loss, backward, theta, budget, *,
+    eps=1e-5, directions=3, threshold=1e-4, noise=1e-9, absolute=None, one_sided=False,
+    entries=False, together=False, first=False, only="wb", dtype=float,
+):  # fmt: skip
+    """Audit along random directions within each array; the options are what goes wrong in it."""
+    rng = np.random.default_rng(len(theta))
+    claimed, here = backward(theta), loss(theta)
+    wrong = dict.fromkeys(NAMES, False)
+    groups = [NAMES] if together else [[name] for name in NAMES if name[0] in only]
+    for group in groups:
+        for _ in range(directions):
+            along = {name: rng.normal(size=theta[name].shape) for name in group}
+            if entries:  # single entries: the first of each row
+                along = {name: np.zeros_like(step) for name, step in along.items()}
+                for step in along.values():
+                    step.flat[rng.integers(step.size)] = 1
+            length = np.sqrt(sum((step**2).sum() for step in along.values()))
+            plus, minus = (
+                {n: np.asarray(t + s * eps / length * along.get(n, 0), dtype)
+                 for n, t in theta.items()}
+                for s in (1, -1)
+            )  # fmt: skip
+            above, below = loss(plus), here if one_sided else loss(minus)
+            slope = (dtype(above) - dtype(below)) / (eps if one_sided else 2 * eps)
+            told = sum((claimed[n] * along[n]).sum() for n in group) / length
+            limit = threshold * (abs(slope) + abs(told)) + noise * abs(here)
+            if abs(slope - told) > (limit if absolute is None else absolute):
+                wrong |= dict.fromkeys(group, True)
+        if first and any(wrong.values()):
+            break
+    return wrong
+
+
+audit_gradients = chapter.exercise(
+    "audit_gradients",
+    _audit_known,
+    mistakes={
+        "none": lambda loss, backward, theta, budget: dict.fromkeys(NAMES, False),
+        "all": lambda loss, backward, theta, budget: dict.fromkeys(NAMES, True),
+        "upside down": lambda *arguments: {
+            name: not wrong for name, wrong in _audit_known(*arguments).items()
+        },
+        "not told apart": vary(_measured, together=True),
+        "few entries": vary(_measured, entries=True),
+        "over budget": vary(_measured, directions=40),
+        "first only": vary(_measured, first=True),
+        "kernels only": vary(_measured, only="w"),
+        "absolute": [vary(_measured, absolute=1e-6), vary(_measured, absolute=1e-4)],
+        "zero gradient": vary(_measured, noise=0.0),
+        "kink": vary(_measured, eps=1e-3),
+        "right ones accused": [
+            vary(_measured, one_sided=True, eps=1e-4),
+            vary(_measured, eps=1e-13),
+            vary(_measured, eps=0.3),
+            vary(_measured, threshold=1e-11, noise=1e-13),
+            vary(_measured, dtype=np.float32),
+        ],
+        "too lax": [vary(_measured, threshold=1e-2), vary(_measured, threshold=5e-3, noise=1e-7)],
+    },
+    hints={
+        "none": "You call no gradient wrong, whatever it is. Compare backward with slopes that you measure by loss.",
+        "all": "You call every gradient wrong, whatever it is. A right one agrees with the measured slopes in many digits.",
+        "upside down": "You call the right ones wrong, and the wrong ones right. A small difference is good.",
+        "not told apart": "One direction through all arrays says that something is wrong, and not where. Move one array at a time.",
+        "few entries": "Single entries miss a fault that sits in one unit. A random direction moves all entries of an array at once, for the same two calls.",
+        "over budget": "You call loss more often than the budget allows. A direction takes two calls, whatever the size of the array; one quotient for each entry takes hundreds.",
+        "first only": "You stop at the first wrong array. There may be another.",
+        "kernels only": "You look at the kernels alone. The gradient of a bias can be wrong as well.",
+        "absolute": "Your verdict depends on the scale of the loss. Divide the difference by the size of the slopes.",
+        "zero gradient": "One gradient is truly zero here, and what you measured is rounding noise, about 1e-16 * abs(loss) / eps. Relative to zero any noise is large: allow for it.",
+        "kink": "In one network many inputs of ReLU lie close to its kink, and your step carries some across. Take a smaller step, near 1e-5.",
+        "right ones accused": "You call right gradients wrong. A threshold must lie above the error of the quotient: take the centred one in float64, with a step near 1e-5 (a tiny one drowns in rounding, a large one is inexact), and a threshold near 1e-4.",
+        "too lax": "A gradient that is off by a factor of 1.002 passes. A right one differs by far less, about 1e-8 here, so the threshold may lie much lower.",
+    },
+)
+
+
+def _tell(received, cases):
+    """Return the first disagreement in words, or what holds."""
+    for case, found in zip(cases, received, strict=True):
+        if found != set(case.faults):
+            return _named(case.faults), f"{_named(found)} (of the network with {case.kind} layers)"
+    return "the wrong ones, and no others", "the wrong ones, and no others"
+
+
+def _faults_seen(cases, found):
+    """Return the conditions that name what went wrong over several networks."""
+    pairs = list(zip(cases, found, strict=True))
+    missed = {(c.scale, n, k) for c, f in pairs for n, k in c.faults.items() if n not in f}
+    accused = {(c.kind, c.scale, n) for c, f in pairs for n in f if n not in c.faults}
+    return {
+        "over budget": max(c.calls for c in cases) > BUDGET,
+        "too lax": not accused and missed and all(k in ("small", "factor") for *_, k in missed),
+        "none": not any(found),
+        "all": all(f == set(NAMES) for f in found) and not any(c.calls for c in cases),
+        "upside down": missed and all(f == set(NAMES) - set(c.faults) for c, f in pairs),
+        "not told apart": accused and not all(f for _, f in pairs)
+        and all(f == set(NAMES) and c.faults for c, f in pairs if f),
+        "few entries": not accused and missed and all(k == "one unit" for *_, k in missed),
+        "absolute": all(s < 1 for s, *_ in missed) and all(s > 1 for _, s, _ in accused),
+        "kernels only": not accused and missed and all(n[0] == "b" for _, n, _ in missed),
+        "first only": not accused and missed and all(
+            any(n in f for n in c.faults) for c, f in pairs if c.faults),
+        "zero gradient": accused and all((k, n) == ("centred", "b1") for k, _, n in accused),
+        "kink": accused and all(k == "kinked" for k, *_ in accused),
+        "right ones accused": bool(accused),
+    }  # fmt: skip
+
+
+def _judged(ask, cases):
+    """Audit each network; pass when exactly the wrong arrays are named."""
+    found = [_audited(ask, case) for case in cases]
+    passed = all(f == set(case.faults) for case, f in zip(cases, found, strict=True))
+    return judge(passed, *_tell(found, cases), _faults_seen(cases, found))
+
+
+def _faulty(rng, scale, *names):
+    """Draw a smooth network of which some arrays, else one, have wrong gradients."""
+    names = names or [str(rng.choice(NAMES))]
+    return _Audit(rng, scale=scale, faults=[(n, str(rng.choice(GROSS))) for n in names])
+
+
+@audit_gradients.check(
+    points=3,
+    hint="A network has wrong gradients that you do not name, or right ones that you do.",
+    more="For each array: draw a random direction of length 1, measure the slope of the loss along it by a centred quotient, and compare it with the inner product of the direction and the gradient.",
+)
+def names_the_wrong_arrays(ask, rng):
+    """names exactly the arrays whose gradients are wrong, at every scale of the loss"""
+    scales = 1e-6, 1.0, 1e6
+    two = [("w1", "w3"), ("b1", "b2"), ("b1", "w2")]
+    cases = [_Audit(rng, scale=scale) for scale in scales]
+    cases += [_faulty(rng, scale) for scale in scales]
+    cases += [_faulty(rng, s, *two[i]) for s, i in zip(scales, rng.permutation(3), strict=True)]
+    cases += [_Audit(rng, scale=s, faults=[(n, "one unit")]) for s in scales for n in ("w1", "w2")]
+    return _judged(ask, cases)
+
+
+@audit_gradients.check(
+    points=3,
+    hint="You call a right gradient wrong.",
+    more="Two networks are hard: in one some inputs of ReLU lie near the kink, in the other a true gradient is zero.",
+)
+def accuses_no_right_gradient(ask, rng):
+    """accuses no right gradient near a kink, nor one that is truly zero"""
+    return _judged(ask, [_Audit(rng, kind) for kind in ("smooth", "kinked", "centred") * 2])
+
+
+@audit_gradients.check(
+    points=2,
+    hint="A small fault passes.",
+    more="It is a factor of 1.002. The relative difference of a right gradient is about 1e-8 here.",
+)
+def sees_a_small_fault(ask, rng):
+    """sees a factor of 1.002"""
+    faults = [[(name, "small")] for name in rng.permutation(NAMES)[:4]]
+    return _judged(ask, [_Audit(rng, faults=fault) for fault in faults])
+
+
+@audit_gradients.check(
+    points=2,
+    hint="You call loss too often.",
+    more="Six arrays and 40 calls: three directions for each array take 36.",
+)
+def keeps_the_budget(ask, rng):
+    """calls the loss at most 40 times for a network with 282 parameters"""
+    case = _faulty(rng, 1.0)
+    _audited(ask, case)
+    received = f"{case.calls} calls"
+    if not case.calls:
+        raise Failed("calls of loss", "none, so nothing was measured")
+    return judge(case.calls <= BUDGET, f"at most {BUDGET} calls", received,
+                 {"over budget": True})  # fmt: skip

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from regbook.arrays import softmax
-from regbook.exercise import AnswerError, Chapter, Failed, brief, compare, judge, outputs, vary
+from regbook.exercise import Chapter, Failed, brief, compare, judge, outputs, vary
 
 chapter = Chapter("05_initialization")
 
@@ -41,7 +41,7 @@ he_std = chapter.exercise(
 
 
 @he_std.check(
-    points=2,
+    points=0.5,
     hint="The variance of He initialization is 2 / fan_in; the standard deviation is its root.",
     more="For fan_in = 50 the variance is 2 / 50 = 0.04, and the answer is its root, 0.2.",
 )
@@ -51,6 +51,7 @@ def is_the_root_of_two_over_fan_in(ask, rng):
 
 
 @he_std.check(
+    points=0.5,
     hint="Four times as many inputs: half the standard deviation. Arrays of fans work entry by entry.",
     more="np.sqrt takes arrays; math.sqrt does not.",
 )
@@ -90,7 +91,7 @@ glorot_limit = chapter.exercise(
 
 
 @glorot_limit.check(
-    points=2,
+    points=0.5,
     hint="The variance is 2 / (fan_in + fan_out), and a uniform variable on [-c, c] has c**2 / 3.",
     more="Set c**2 / 3 equal to the variance, and solve for c.",
 )
@@ -100,6 +101,7 @@ def is_the_root_of_six_over_both_fans(ask, rng):
 
 
 @glorot_limit.check(
+    points=0.5,
     hint="The two fans play the same part, so the limit does not change when they are exchanged.",
     more="fan_in + fan_out is the same in both orders, entry by entry.",
 )
@@ -484,202 +486,452 @@ def takes_a_step_of_sgd(ask, rng):
 
 # --- diagnose_depth --------------------------------------------------------------------------
 
+NAMES = EXPLODING, VANISHING, HEALTHY, CANNOT_TELL = (
+    "exploding", "vanishing", "healthy", "cannot tell",
+)  # fmt: skip
+# The quantile at 0.975 of Student's t with n - 1 degrees of freedom, by the number n of starts.
+STUDENT = {5: 2.7764, 6: 2.5706, 7: 2.4469, 8: 2.3646, 9: 2.3060}
+AT_99 = {5: 4.6041, 6: 4.0321, 7: 3.7074, 8: 3.4995, 9: 3.3554}  # the quantile at 0.995
+
+
+def _mean_interval(changes, *, quantile=STUDENT.get, ddof=1, root=np.sqrt):
+    """Return the bounds of the mean over the starts, in units of the changes."""
+    half = quantile(len(changes)) * changes.std(ddof=ddof) / root(len(changes))
+    return changes.mean() - half, changes.mean() + half
+
+
+def _changes(profile, *, on_the_way=lambda first, last: (first, last)):
+    """Return the log of the change of each start, over a profile in the order in which it travels."""
+    first, last = on_the_way(profile[:, 0], profile[:, -1])
+    return np.log(last / first)
+
 
 def _diagnose(
-    spread,
-    gradient,
-    distinct,
-    factor,
-    *,
-    symmetric=lambda distinct: (distinct == 1).any(),
-    finite=lambda values: np.isfinite(values).all(),
-    exploding=lambda spread, back: (spread, back),
-    vanishing=lambda spread, back: (spread, back),
-    start=lambda profile: profile[0],
-    order=("symmetric", "exploding", "vanishing"),
-):
-    """Apply the rules; `exploding` and `vanishing` say which profiles may do so."""
-    profiles = spread, gradient[::-1]  # each in the order in which it travels
-    holds = {
-        "symmetric": symmetric(distinct),
-        "exploding": not finite(profiles)
-        or any(p[-1] > factor * p[0] for p in exploding(*profiles)),
-        "vanishing": any(start(p) > factor * p[-1] for p in vanishing(*profiles)),
-    }
-    return next((name for name in order if holds[name]), "healthy")
+    spread, gradient, factor,
+    *, interval=_mean_interval, changes=_changes, finite=lambda values: np.isfinite(values).all(),
+    exploding=(0, 1), vanishing=(0, 1), both=all, first=EXPLODING, tie=CANNOT_TELL,
+    backwards=lambda gradient: gradient[:, ::-1], limit=np.log,
+):  # fmt: skip
+    """Diagnose from the intervals; the options are for the mistakes.
 
+    exploding, vanishing: which of the two measures may say so. tie: said where nothing is sure.
+    """
+    profiles = spread, backwards(gradient)
+    if not finite(np.stack(profiles)):
+        return EXPLODING
+    limit = limit(factor)
+    with np.errstate(all="ignore"):
+        bounds = [interval(changes(profile)) for profile in profiles]
+    holds = {
+        EXPLODING: any(bounds[i][0] > limit for i in exploding),
+        VANISHING: any(bounds[i][1] < -limit for i in vanishing),
+    }
+    order = (EXPLODING, VANISHING) if first == EXPLODING else (VANISHING, EXPLODING)
+    for name in order:
+        if holds[name]:
+            return name
+    return HEALTHY if both(-limit < low and high < limit for low, high in bounds) else tie
+
+
+def _raw(spread, gradient, factor):
+    """Take the interval of the ratios themselves, not of their logarithms."""
+    profiles = spread, gradient[:, ::-1]
+    if not np.isfinite(np.stack(profiles)).all():
+        return EXPLODING
+    bounds = [_mean_interval(profile[:, -1] / profile[:, 0]) for profile in profiles]
+    if any(low > factor for low, _ in bounds):
+        return EXPLODING
+    if any(high < 1 / factor for _, high in bounds):
+        return VANISHING
+    inside = all(1 / factor < low and high < factor for low, high in bounds)
+    return HEALTHY if inside else CANNOT_TELL
+
+
+def _every_start(changes):
+    return changes.min(), changes.max()
+
+
+MEANS = vary(_mean_interval, quantile=lambda n: 0.0)
 
 diagnose_depth = chapter.exercise(
     "diagnose_depth",
     _diagnose,
     mistakes={
-        "gradient read forward": [
-            vary(_diagnose, gradient=np.flip),
-            vary(_diagnose, exploding=lambda spread, back: (spread, back[::-1])),
-            vary(_diagnose, vanishing=lambda spread, back: (spread, back[::-1])),
-        ],
+        "gradient read forward": vary(_diagnose, backwards=lambda gradient: gradient),
         "one measure only": [
             vary(_diagnose, gradient=np.ones_like),
             vary(_diagnose, spread=np.ones_like),
         ],
-        "saturated": vary(_diagnose, exploding=lambda spread, back: (spread,)),
+        "saturated": vary(_diagnose, exploding=(0,)),
         "overflow": vary(_diagnose, finite=lambda values: True),
-        "explosion second": vary(_diagnose, order=("symmetric", "vanishing", "exploding")),
-        "all layers": vary(_diagnose, symmetric=lambda distinct: (distinct == 1).all()),
-        "order": vary(_diagnose, order=("exploding", "vanishing", "symmetric")),
-        "too strict": [
-            vary(_diagnose, factor=lambda factor: factor * (1 - 1e-9)),  # as >= for >
-            vary(_diagnose, factor=lambda factor: factor * 0.9),
-            vary(_diagnose, start=np.max),
+        "vanishing first": vary(_diagnose, first=VANISHING),
+        "means only": vary(_diagnose, interval=MEANS),
+        "always decided": [
+            vary(_diagnose, tie=HEALTHY),
+            vary(_diagnose, tie=VANISHING),
+            vary(_diagnose, tie=EXPLODING),
         ],
+        "spread of the starts": vary(_diagnose, interval=vary(_mean_interval, root=lambda n: 1)),
+        "every start": vary(_diagnose, interval=_every_start),
+        "normal": vary(_diagnose, interval=vary(_mean_interval, quantile=lambda n: 1.96)),
+        "99 %": vary(_diagnose, interval=vary(_mean_interval, quantile=lambda n: AT_99[n])),
+        "divided by n": vary(_diagnose, interval=vary(_mean_interval, ddof=0)),
+        "ratios": _raw,
+        "healthy by one": vary(_diagnose, both=any),
         "own factor": [vary(_diagnose, factor=number) for number in (10, 50, 100)],
         "absolute size": vary(
-            _diagnose, spread=lambda s: [1.0, *s[1:]], gradient=lambda g: [*g[:-1], 1.0]
+            _diagnose, changes=vary(_changes, on_the_way=lambda first, last: (1.0, last))
         ),
-        "few units": vary(_diagnose, symmetric=lambda distinct: (distinct <= 2).any()),
+        "log forgotten": vary(_diagnose, limit=lambda factor: factor),
     },
     hints={
+        "text": "Return one of the four texts of the exercise, letter by letter.",
         "gradient read forward": "You read the gradient forward. It travels from the last layer to the first: one that is small at the first layer and large at the last has vanished.",
         "one measure only": "The spread and the gradient each count on their own: one that vanishes or explodes is enough.",
         "saturated": "A gradient can explode while the signal looks tame: each counts on its own.",
         "overflow": "Infinity or NaN in a layer is an explosion that has already happened.",
-        "explosion second": "Exploding comes before vanishing in the list: a number that is not finite decides.",
-        "all layers": "One layer with a single distinct unit is enough; you wait for all of them, or look at the wrong ones.",
-        "order": "Symmetry is the first line of the list: look for it first.",
-        "too strict": "A change of at most factor, first to last layer, is tolerated.",
+        "vanishing first": "Exploding comes before vanishing in the list.",
+        "means only": "You compare means alone. Other starts could turn them round: take the 95 % interval of the mean.",
+        "always decided": "You give a diagnosis although the interval holds the tolerated change. Then the starts do not tell: say so.",
+        "spread of the starts": "You took the standard deviation of the starts. Their mean varies less: divide by the root of their number.",
+        "every start": "You ask it of every start. One start in ten may fall on the other side by chance; the interval of the mean decides.",
+        "normal": "1.96 belongs to the normal distribution. With n starts take the quantile of Student's t with n - 1 degrees of freedom.",
+        "99 %": "Your interval is wider than one of 95 %. With n starts take the quantile of Student's t at 0.975, with n - 1 degrees of freedom.",
+        "divided by n": "Your standard deviation divides by n. With few starts that is too small: divide by n - 1 (ddof=1).",
+        "ratios": "You averaged the ratios. Products of gains spread over powers of ten, and one large ratio decides their mean: average the logarithms.",
+        "healthy by one": "You call it healthy although only one of the two intervals lies within the tolerated change. Both must.",
         "own factor": "You do not compare with factor itself. Use it as it is, without a number of your own.",
-        "absolute size": "You compare a layer with a fixed number. What counts is the change from the first layer to the last.",
-        "few units": "Two distinct units are no symmetry: only one is.",
+        "absolute size": "You compare the last layer with a fixed number. What counts is the change from the first layer to the last.",
+        "log forgotten": "You compare logarithms with the factor itself. Take its logarithm too.",
     },
 )
 
 
-NAMES = ("symmetric", "exploding", "vanishing", "healthy")
+def _profiles(rng, changes):
+    """Draw a profile for each start, in the order in which it travels, whose log changes are given.
 
-
-def _named(ask):
-    """Return an `ask` that says which texts there are: no other hint fits another text."""
-
-    def asked(*arguments):
-        name = ask(*arguments)
-        if isinstance(name, str) and name not in NAMES:
-            raise AnswerError(f"Return one of {', '.join(map(repr, NAMES))}, not {brief(name)}.")
-        return name
-
-    return asked
-
-
-def _profile(rng, change):
-    """Draw a profile over 6 layers whose last two entries are `change` times its first two."""
-    profile = rng.uniform(0.5, 2, size=6)
-    profile[:2] = rng.uniform(0.1, 1)
-    profile[-2:] = change * profile[0]
+    The layers in the middle are higher or lower than both ends: only the ends count.
+    """
+    layers = int(rng.integers(6, 9))
+    profile = np.exp(rng.uniform(-6, 6, size=(len(changes), layers)))
+    profile[:, 0] = np.exp(rng.uniform(-1, 1) + rng.normal(size=len(changes)))
+    profile[:, -1] = profile[:, 0] * np.exp(changes)
     return profile
 
 
-def _full(rng):
-    return rng.integers(2, 65, size=6)
+def _starts(rng, n, mean, error):
+    """Return n log changes of this mean and this standard error exactly, and no two alike."""
+    drawn = np.linalg.qr(np.column_stack([np.ones(n), rng.normal(size=n)]))[0][:, 1]
+    return mean + error * drawn * np.sqrt(n * (n - 1))
 
 
-def _ask(ask, rng, factor, *changes):
-    """Ask about a spread and a gradient that change so much from the first layer to the last."""
-    return ask(*(_profile(rng, change) for change in changes), _full(rng), factor)
+def _measured(ask, rng, factor, spread, gradient, n=None):
+    """Ask about starts whose changes have (mean, standard error), in units of log(factor)."""
+    n = n or int(rng.integers(5, 10))
+    profiles = [
+        _profiles(rng, np.log(factor) * _starts(rng, n, *each)) for each in (spread, gradient)
+    ]
+    layers = min(profile.shape[1] for profile in profiles)
+    on_the_way = [np.column_stack([p[:, : layers - 1], p[:, -1]]) for p in profiles]
+    return _named(ask, on_the_way[0], on_the_way[1][:, ::-1], factor)
+
+
+def _named(ask, *arguments):
+    found = ask(*arguments)
+    if isinstance(found, str) and found not in NAMES:
+        raise Failed("one of the four texts", brief(found), "text")
+    return found
+
+
+LEVEL, SURE = (0.0, 0.05), 0.1  # a mean and its standard error; a small standard error
 
 
 @diagnose_depth.check(
     points=2,
     hint="Either the signal or the gradient is enough; the gradient vanishes from the last layer to the first.",
-    more="spread = [1, 0.1] falls by a factor of 10. So does gradient = [0.1, 1], on its way from the last layer back to the first.",
+    more="Per start, take the log of the end over the beginning: spread[:, -1] / spread[:, 0], and gradient[:, 0] / gradient[:, -1].",
 )
 def sees_a_vanishing_signal_or_gradient(ask, rng):
-    """calls it vanishing when the spread falls, or when the gradient falls on its way back"""
-    ask = _named(ask)
-    factor = rng.uniform(2, 5)
-    fall, level = 1 / (1.01 * factor), rng.uniform(0.8, 1.25)
-    zero = np.array([1.0, 0.1, 0.0])
+    """calls it vanishing when the spread surely falls, or the gradient on its way back"""
+    factor, fall = rng.uniform(3, 6), (-rng.uniform(1.5, 2), SURE)
     return {
-        # A gradient that falls on its way back grows with the number of the layer.
-        "the gradient falls": _ask(ask, rng, factor, level, 1 / fall),
-        "the spread falls": _ask(ask, rng, factor, fall, level),
-        "both fall": _ask(ask, rng, factor, fall, 1 / fall),
-        "both fall to 0": ask(zero, zero[::-1], np.full(3, 9), factor),
+        "the gradient falls": _measured(ask, rng, factor, LEVEL, fall),
+        "the spread falls": _measured(ask, rng, factor, fall, LEVEL),
+        "both fall": _measured(ask, rng, factor, fall, fall),
+        "a large factor": _measured(ask, rng, 300.0, LEVEL, fall),
     }
 
 
 @diagnose_depth.check(
     points=2,
-    hint="Either the signal or the gradient is enough, and so is a number that is not finite.",
-    more="spread = [0.1, 1] grows by a factor of 10. So does gradient = [1, 0.1], on its way from the last layer back to the first.",
+    hint="Either the signal or the gradient is enough, and it comes before vanishing.",
+    more="The gradient explodes when it is larger at the first layer than at the last: gradient[:, 0] / gradient[:, -1].",
 )
 def sees_an_exploding_signal_or_gradient(ask, rng):
-    """calls it exploding when the spread grows, or when the gradient grows on its way back"""
-    ask = _named(ask)
-    factor = rng.uniform(2, 5)
-    growth, level = 1.01 * factor, rng.uniform(0.8, 1.25)
+    """calls it exploding when the spread surely grows, or the gradient on its way back"""
+    factor, growth = rng.uniform(3, 6), (rng.uniform(1.5, 2), SURE)
     return {
-        "the gradient grows": _ask(ask, rng, factor, level, 1 / growth),
-        "the spread grows": _ask(ask, rng, factor, growth, level),
-        "both grow": _ask(ask, rng, factor, growth, 1 / growth),
+        "the gradient grows": _measured(ask, rng, factor, LEVEL, growth),
+        "the spread grows": _measured(ask, rng, factor, growth, LEVEL),
+        "the gradient grows, the spread falls": _measured(
+            ask, rng, factor, (-growth[0], SURE), growth
+        ),
+        # Some starts lie far above the others: the mean of the ratios is uncertain, that of the
+        # logarithms is not.
+        "starts far apart": _measured(ask, rng, 4.0, (2.4, 0.42), LEVEL, n=9),
     }
 
 
 @diagnose_depth.check(
-    hint="Infinity and NaN count as exploding, in any layer, whatever the other numbers say.",
+    hint="Infinity and NaN count as exploding, in any layer of any start, whatever the other numbers say.",
     more="np.isfinite tells it of every number of an array. Ask it before you compare: a comparison with NaN is False.",
 )
 def sees_overflow(ask, rng):
     """calls it exploding when a number is infinite or not a number"""
-    ask = _named(ask)
     seen = {}
     for bad, part in itertools.product((np.inf, np.nan), (0, 1)):
-        profiles = [_profile(rng, 1.0), _profile(rng, 1.0)]
-        profiles[part][rng.integers(1, 5)] = bad
-        seen[f"{bad} in {('spread', 'gradient')[part]}"] = ask(*profiles, _full(rng), 10.0)
-    profiles = _profile(rng, 0.01), np.full(6, np.nan)
-    return seen | {"nan while the spread falls": ask(*profiles, _full(rng), 10.0)}
+        profiles = [_profiles(rng, _starts(rng, 6, 0.0, 0.05))[:, :5] for _ in range(2)]
+        for profile in profiles:
+            profile[:, -1] = profile[:, 0]
+        profiles[part][rng.integers(6), rng.integers(1, 4)] = bad
+        seen[f"{bad} in {('spread', 'gradient')[part]}"] = _named(ask, *profiles, 10.0)
+    return seen
 
 
 @diagnose_depth.check(
     points=2,
-    hint="One layer with one distinct unit is enough, whichever it is, and this line comes first.",
-    more="A condition on an array is an array of truths; .any() tells whether one of them is true. Ask this before everything else.",
+    hint="Several starts differ. Ask the 95 % interval of their mean change, by Student's t, and not the mean itself.",
+    more="d.mean() plus and minus scipy.stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / sqrt(n), with d the logarithms of the changes.",
 )
-def sees_symmetry_first(ask, rng):
-    """calls it symmetric when one layer has a single distinct unit, whatever else is wrong"""
-    ask = _named(ask)
-    fall, level = 1e-3, 1.0
-    one, first, last = _full(rng), _full(rng), _full(rng)
-    one[rng.integers(1, 5)] = first[0] = last[-1] = 1
-    return {
-        "the first layer": ask(_profile(rng, level), _profile(rng, level), first, 10.0),
-        "another layer, and both fall": ask(
-            _profile(rng, fall), _profile(rng, 1 / fall), one, 10.0
-        ),
-        "the last layer, and both explode": ask(
-            _profile(rng, 1 / fall), np.full(6, np.nan), last, 10.0
-        ),
-        "all zero": ask(np.zeros(6), np.zeros(6), np.ones(6, int), 10.0),
+def asks_the_interval_of_the_mean(ask, rng):
+    """says "cannot tell" when the interval holds the tolerated change, and decides when it does not"""
+    factor, seen = rng.uniform(3, 6), {}
+    cases = {  # the mean change, its standard error, the number of starts
+        "the mean beyond, the interval not": (1.3, 0.3, 8),
+        "the mean within, the interval not": (0.8, 0.2, 8),
+        # 1.96 standard errors, or those of a deviation divided by n, would not reach the limit.
+        "five starts, not sure": (1 + 2.2 * 0.2, 0.2, 5),
+        "five starts, just not sure": (1 + 0.98 * STUDENT[5] * 0.2, 0.2, 5),
+        "five starts, just sure": (1 + 1.02 * STUDENT[5] * 0.2, 0.2, 5),
+        "nine starts, just sure": (1 + 1.02 * STUDENT[9] * 0.3, 0.3, 9),
+        "nine starts, sure": (1 + 2 * STUDENT[9] * 0.3, 0.3, 9),
     }
+    for (case, (mean, error, n)), sign in itertools.product(cases.items(), (1, -1)):
+        pair = [(sign * mean, error), LEVEL]
+        if rng.random() < 0.5:
+            pair.reverse()
+        seen[f"{case}, {'up' if sign > 0 else 'down'}"] = _measured(ask, rng, factor, *pair, n=n)
+    unsure = (0.9, 0.1), (-0.9, 0.1)
+    return seen | {"both not sure": _measured(ask, rng, factor, *unsure, n=6)}
 
 
 @diagnose_depth.check(
-    hint="A change of at most `factor` over the whole depth is tolerated, and so are two distinct units.",
-    more="Compare the first with the last layer only, with > and not with >=.",
+    hint="A change of at most `factor` over the whole depth is tolerated, up or down, when both intervals lie within it.",
+    more="Both intervals of the logarithm must lie between -log(factor) and log(factor).",
 )
 def leaves_the_healthy_alone(ask, rng):
-    """calls it healthy when the change over the depth is at most the factor"""
-    ask = _named(ask)
+    """calls it healthy when both intervals lie within the factor, and only then"""
     factor = 2.0 ** rng.integers(6, 9)
-    up, down = 0.95 * factor, 1 / (0.95 * factor)
-    peak, valley = _profile(rng, 1.0), _profile(rng, 1.0)
-    peak[1:-1], valley[1:-1] = 100 * factor, 1 / (100 * factor)
-    small, large = peak / (100 * factor), valley * (100 * factor)
-    exact, two = np.array([1.0, 2.0, factor]), np.full(6, 2)
+    near = 1 - 1.1 * 0.05 * STUDENT[5]
     return {
-        "almost the factor up": _ask(ask, rng, factor, up, up),
-        "almost the factor down": ask(_profile(rng, down), _profile(rng, down), two, factor),
-        "the factor up": ask(exact, exact, two[:3], factor),
-        "the factor down": ask(exact[::-1], exact[::-1], two[:3], factor),
-        "a peak in the middle": ask(small, small, _full(rng), factor),
-        "a valley in the middle": ask(large, large, _full(rng), factor),
+        "level": _measured(ask, rng, factor, LEVEL, LEVEL),
+        "almost the factor up": _measured(ask, rng, factor, (near, 0.05), (near, 0.05), n=5),
+        "almost the factor down": _measured(ask, rng, factor, (-near, 0.05), (-near, 0.05), n=5),
+        "well within": _measured(ask, rng, factor, (1 - 1.9 * 0.05 * STUDENT[5], 0.05), LEVEL, n=5),
+        "a small factor": _measured(ask, rng, 1.5, (0.3, 0.1), (-0.3, 0.1)),
+        "one within, the other unsure": _measured(ask, rng, factor, LEVEL, (0.9, 0.1), n=6),
+        "one unsure, the other within": _measured(ask, rng, factor, (-0.9, 0.1), LEVEL, n=6),
     }
+
+
+# --- start_thirty_layers ---------------------------------------------------------------------
+
+LAYERS, STEPS, BATCH, RATE = 30, 80, 64, 0.003  # of the network, and of its training by Adam
+NEEDED = 0.75  # of accuracy on hidden rows
+
+
+def _kinked(p, q):
+    """Return an activation of two slopes, and its derivative."""
+    return lambda z: np.where(z > 0, p * z, q * z), lambda z: np.where(z > 0, p, q)
+
+
+# Functions that bend, with the slope 1 at 0, and their derivatives.
+_BENT = {
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "arctan": (np.arctan, lambda z: 1 / (1 + z**2)),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z: (1 + abs(z)) ** -2),
+    "sine": (np.sin, np.cos),
+}
+
+
+def _flat(rng):
+    """Draw an activation of two small slopes, neither of them 0."""
+    p = rng.uniform(0.06, 0.1)
+    return _kinked(*rng.permutation([p, p * rng.uniform(0.3, 0.5)]))
+
+
+def _weak(rng):
+    """Draw an activation that bends, of a small slope at 0."""
+    f, slope = _BENT[str(rng.choice(list(_BENT)))]
+    p = rng.uniform(0.06, 0.1)
+    return lambda z: p * f(z / 2) * 2, lambda z: p * slope(z / 2)
+
+
+def _train(activation, slope, widths, scales, x, y, rng):
+    """Train a network from these scales by Adam; return what computes its logits."""
+    shapes = list(itertools.pairwise(widths))
+    kernels = [
+        (scale * rng.normal(size=shape)).astype(np.float32)
+        for shape, scale in zip(shapes, scales, strict=True)
+    ]
+    parameters = [*kernels, *(np.zeros(size, np.float32) for size in widths[1:])]
+    means, squares = ([np.zeros_like(p) for p in parameters] for _ in range(2))
+    targets = np.eye(widths[-1], dtype=np.float32)[y]
+
+    def forward(rows):
+        inputs, sums = [rows], []
+        for number in range(LAYERS):
+            sums.append(inputs[-1] @ parameters[number] + parameters[LAYERS + number])
+            if number < LAYERS - 1:
+                inputs.append(activation(sums[-1]))
+        return inputs, sums
+
+    with np.errstate(all="ignore"):  # an exploding network may overflow
+        for step in range(1, STEPS + 1):
+            take = rng.integers(len(x), size=BATCH)
+            inputs, sums = forward(x[take])
+            d = (softmax(sums[-1]) - targets[take]) / BATCH
+            gradients = [np.zeros(0)] * len(parameters)
+            for number in reversed(range(LAYERS)):
+                gradients[number], gradients[LAYERS + number] = inputs[number].T @ d, d.sum(axis=0)
+                if number:
+                    d = d @ parameters[number].T * slope(sums[number - 1])
+            for p, g, m, v in zip(parameters, gradients, means, squares, strict=True):
+                m += 0.1 * (g - m)
+                v += 0.01 * (g**2 - v)
+                size = np.sqrt(v / (1 - 0.99**step)) + 1e-8
+                p -= RATE * m / (1 - 0.9**step) / size
+    return lambda rows: forward(rows)[1][-1]
+
+
+def _rows(rng, centres):
+    def rows(number):
+        y = rng.permutation(np.arange(number) % len(centres))
+        x = centres[y] + rng.normal(size=(number, centres.shape[1]))
+        return x.astype(np.float32), y
+
+    return rows
+
+
+def _widths(rng, inputs, classes, least=20, most=36):
+    hidden = rng.integers(least, most + 1, size=LAYERS - 1)
+    return [inputs, *(int(width) for width in hidden), classes]
+
+
+def _known_rules(scales, widths):
+    """Return which rule of the books a list of scales follows, whatever the activation."""
+    fan_in, fan_out = (np.array(part, float) for part in (widths[:-1], widths[1:]))
+    rules = {
+        "zero": 0 * fan_in,
+        "He": np.sqrt(2 / fan_in),
+        "Glorot": np.sqrt(2 / (fan_in + fan_out)),
+        "LeCun": np.sqrt(1 / fan_in),
+        "PyTorch default": np.sqrt(1 / (3 * fan_in)),
+        "gain of tanh": 5 / 3 * np.sqrt(2 / (fan_in + fan_out)),
+        "AlexNet": np.full_like(fan_in, 0.01),
+        "variance for sd": 2 / fan_in,
+        "too large": np.ones_like(fan_in),
+    }
+    inner = slice(1, -1)  # the ends may be treated otherwise
+    return {
+        name: np.allclose(scales[inner], rule[inner], rtol=0.03, atol=1e-6)
+        for name, rule in rules.items()
+    } | {"one for all": np.ptp(scales[inner]) < 1e-6}
+
+
+start = chapter.exercise(
+    "start_thirty_layers",
+    hints={
+        "zero": "With weights of zero no gradient reaches the hidden layers.",
+        "He": "Your scales are He's, root of 2 / fan_in. They make up for the half that ReLU sets to zero, and this activation is no ReLU: measure what it does to a standard normal number.",
+        "Glorot": "Your scales are Glorot's. They suit an activation that is about the identity: measure what this one does to a standard normal number.",
+        "LeCun": "Your scales are LeCun's, root of 1 / fan_in. They suit an activation that keeps the mean square: measure what this one makes of it.",
+        "PyTorch default": "Your scales are those of PyTorch's default, whatever the activation: measure what this one does to a standard normal number.",
+        "gain of tanh": "Your scales carry the gain 5/3 of tanh. This activation has another gain: measure it.",
+        "AlexNet": "A standard deviation of 0.01 knows neither the fans nor the activation.",
+        "variance for sd": "You return the variance 2 / fan_in. Return standard deviations, and for this activation.",
+        "too large": "A standard deviation of 1 knows neither the fans nor the activation.",
+        "one for all": "All your scales are equal, but the layers have different numbers of inputs.",
+        "vanishes": "The signal vanishes on its way through your network. The gain of a layer should be 1.",
+        "explodes": "The signal explodes on its way through your network. The gain of a layer should be 1.",
+        "scales": "Return 30 finite numbers that are not negative: one standard deviation for each kernel.",
+    },
+)
+
+
+def _scales(ask, activation, widths, x):
+    """Return the scales that an answer gives; fail the check unless they can be used."""
+    (scales,) = outputs(ask(activation, list(widths), x), (LAYERS,))
+    if not (np.isfinite(scales).all() and (scales >= 0).all()):
+        raise Failed("30 standard deviations", brief(scales), "scales")
+    return scales
+
+
+def _signal(activation, widths, scales, x, rng):
+    """Return the gain of the spread over the rows, through all hidden layers of a drawn network."""
+    a = x
+    with np.errstate(all="ignore"):
+        for shape, scale in zip(itertools.pairwise(widths[:-1]), scales[:-1], strict=True):
+            a = activation(a @ (scale * rng.normal(size=shape)))
+        return float(np.sqrt(a.var(axis=0).mean() / x.var(axis=0).mean()))
+
+
+def _trains(ask, rng, draw, **sizes):
+    """Let an answer start a network with an activation that `draw` makes, train it, and judge."""
+    activation, slope = draw(rng)
+    centres = rng.normal(size=(3, 12))
+    centres *= 4.5 / min(np.linalg.norm(a - b) for a, b in itertools.combinations(centres, 2))
+    rows, widths = _rows(rng, centres), _widths(rng, 12, 3, **sizes)
+    (x, y), (hidden, labels) = rows(400), rows(1000)
+    x, hidden = ((part - x.mean(axis=0)) / x.std() for part in (x, hidden))
+    scales = _scales(ask, lambda z: activation(np.asarray(z, float)), widths, x)
+    seed = int(rng.integers(2**32))
+    logits = _train(activation, slope, widths, scales, x, y, np.random.default_rng(seed))(hidden)
+    found = float((logits.argmax(axis=1) == labels).mean())
+    change = _signal(activation, widths, scales, x, np.random.default_rng(seed))
+    mistakes = _known_rules(scales, widths) | {
+        "explodes": not change < 30,
+        "vanishes": change < 1 / 30,
+    }
+    shown = f"accuracy of at least {NEEDED} on hidden rows", f"{found:.2f}"
+    return judge(found >= NEEDED, *shown, mistakes)
+
+
+@start.check(
+    points=2,
+    hint="This activation makes its inputs smaller, so that the rules of the books let the signal vanish. What must the weights of a layer make up for?",
+    more="With z standard normal, let m be the mean of activation(z)**2. A layer with fan_in inputs keeps its sums at variance 1 when its weights have the variance 1 / (fan_in * m).",
+)
+def trains_behind_two_slopes(ask, rng):
+    """starts 30 layers of an activation of two slopes, so that 80 steps train them"""
+    return _trains(ask, rng, _flat)
+
+
+@start.check(
+    points=2,
+    hint="This activation bends, so its gain depends on the size of its inputs. Choose a size, and measure the gain there.",
+    more="Standard normal inputs serve well: the mean of activation(z)**2 over many drawn z says what a layer has to make up for.",
+)
+def trains_behind_a_bend(ask, rng):
+    """starts 30 layers of an activation that bends, so that 80 steps train them"""
+    return _trains(ask, rng, _weak)
+
+
+@start.check(
+    points=2,
+    hint="The numbers of units change much from layer to layer: each kernel needs a scale of its own, from its number of inputs.",
+    more="The l-th kernel has widths[l] inputs and widths[l + 1] outputs, counted from 0. What a unit adds up are its inputs.",
+)
+def trains_through_uneven_widths(ask, rng):
+    """starts 30 layers whose numbers of units differ by a factor of up to six"""
+    return _trains(ask, rng, _flat if rng.random() < 0.5 else _weak, least=10, most=60)

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from regbook.exercise import vary
+
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -194,32 +196,142 @@ def build_keras(sizes, rate):
     return model
 
 
-def why_steps(x, kernels, evaluation, training):
-    def fine(value, target=1.0):
-        return target - 0.25 <= value <= target + 0.25
+def why_loop(evaluation, training):
+    """Walk through the numbers one at a time."""
+    batches, columns = evaluation.shape
 
-    if not fine(x.mean(), 0) or not fine(x.std() ** 2):
-        return "inputs"
-    for kernel in kernels:
-        if not fine(np.square(kernel).sum() / kernel.shape[1]):
-            return "kernels"
-    if not fine(evaluation[-1]):
-        return "activation"
-    return np.str_("nothing" if fine(training[-1]) else "dropout")
+    def place(values):
+        mean = sum(values) / batches
+        error = np.sqrt(sum((v - mean) ** 2 for v in values) / (batches - 1) / batches)
+        low, high = mean - 2 * error, mean + 2 * error
+        if low > 0.25 or high < -0.25:
+            return "off"
+        return "open" if low <= -0.25 or high >= 0.25 else "within"
+
+    walk = [("inputs", evaluation[:, 0] - 1)]
+    walk += [("kernels", evaluation[:, i] - 1) for i in range(1, columns)]
+    walk += [("dropout", training[:, i] - evaluation[:, i]) for i in range(1, columns)]
+    for name, values in walk:
+        if place(values) != "within":
+            return name if place(values) == "off" else "measure more"
+    return "nothing"
 
 
-def why_torch(x, kernels, evaluation, training):
+def why_arrays(evaluation, training):
+    """Judge all numbers at once."""
+    numbers = np.hstack([evaluation - 1, (training - evaluation)[:, 1:]])
+    layers = evaluation.shape[1] - 1
+    names = ["inputs"] + ["kernels"] * layers + ["dropout"] * layers
+    mean, half = numbers.mean(axis=0), 2 * numbers.std(axis=0, ddof=1) / len(numbers) ** 0.5
+    low, high = mean - half, mean + half
+    beyond = np.flatnonzero((low <= -0.25) | (high >= 0.25))
+    if not len(beyond):
+        return np.str_("nothing")
+    first = beyond[0]
+    off = low[first] > 0.25 or high[first] < -0.25
+    return names[first] if off else "measure more"
+
+
+def why_torch(evaluation, training):
     import torch
 
-    x, gains = torch.tensor(x), [len(k) * torch.tensor(k).square().mean() for k in kernels]
-    tests = {
-        "inputs": x.mean().abs() > 0.25 or (x.var(correction=0) - 1).abs() > 0.25,
-        "kernels": any(abs(g - 1) > 0.25 for g in gains),
-        "activation": abs(evaluation[-1] - 1) > 0.25,
-        "dropout": abs(training[-1] - 1) > 0.25,
-        "nothing": True,
+    evaluation, training = torch.tensor(evaluation), torch.tensor(training)
+    steps = {
+        "inputs": evaluation[:, :1] - 1,
+        "kernels": evaluation[:, 1:] - 1,
+        "dropout": (training - evaluation)[:, 1:],
     }
-    return next(cause for cause, found in tests.items() if found)
+    for name, numbers in steps.items():
+        half = 2 * numbers.std(dim=0) / len(numbers) ** 0.5
+        for low, high in zip(numbers.mean(dim=0) - half, numbers.mean(dim=0) + half, strict=True):
+            if low > 0.25 or high < -0.25:
+                return name
+            if not (low > -0.25 and high < 0.25):
+                return "measure more"
+    return "nothing"
+
+
+def pairs_of(choices):
+    return [(recipe, rate) for recipe in choices["recipe"] for rate in choices["rate"]]
+
+
+def choose(
+    train, choices, steps, budget, *,
+    score=lambda scores: scores["dev"], number=lambda steps, budget, pairs: budget // pairs,
+    recipes=lambda recipes: recipes, rates=lambda rates: rates,
+):  # fmt: skip
+    """Give all pairs an equal share and take the best on dev, with any part replaced."""
+    pairs = pairs_of({"recipe": recipes(choices["recipe"]), "rate": rates(choices["rate"])})
+    each = number(steps, budget, len(pairs))
+    return max(pairs, key=lambda pair: score(train(pair, each)))
+
+
+def choose_by_halving(train, choices, steps, budget):
+    """Train all pairs briefly, and the better half again for longer, until one is left."""
+    pairs, rounds = pairs_of(choices), 3
+    for i in range(rounds):
+        each = min(steps, budget // rounds // len(pairs))
+        pairs.sort(key=lambda pair: train(pair, each)["dev"], reverse=True)
+        pairs = pairs[: max(1, len(pairs) // (2 if i < rounds - 1 else len(pairs)))]
+    return pairs[0]
+
+
+def choose_recipe_then_rate(train, choices, steps, budget):
+    """Try two rates with every recipe, and all rates with the better recipe."""
+    rates = list(choices["rate"])
+    begin = pairs_of(choices | {"rate": rates[:2]})
+    each = budget // (len(begin) + len(rates))
+    dev = {pair: train(pair, each)["dev"] for pair in begin}
+    recipe = max(dev, key=dev.get)[0]
+    dev |= {(recipe, rate): train((recipe, rate), each)["dev"] for rate in rates[2:]}
+    return max(dev, key=dev.get)
+
+
+def choose_finalists(train, choices, steps, budget):
+    """Train all pairs for half of the budget, and the best two for the rest."""
+    pairs = pairs_of(choices)
+    dev = {pair: train(pair, budget // 2 // len(pairs))["dev"] for pair in pairs}
+    best = sorted(pairs, key=dev.get)[-2:]
+    return list(max(best, key=lambda pair: train(pair, budget // 4)["dev"]))
+
+
+def choose_least_dropout(train, choices, steps, budget):
+    """Give all pairs an equal share; of those as good as the best take the least dropout."""
+    pairs = pairs_of(choices)
+    dev = {pair: train(pair, budget // len(pairs))["dev"] for pair in pairs}
+    good = [pair for pair in pairs if dev[pair] > max(dev.values()) - 0.005]
+    return min(good, key=lambda pair: pair[1])
+
+
+def choose_until_refused(train, choices, steps, budget):
+    """Try all pairs in full until `train` refuses."""
+    best = 0, None
+    try:
+        for pair in pairs_of(choices):
+            best = max(best, (train(pair, steps)["dev"], pair))
+    except ValueError:
+        pass
+    return best[1]
+
+
+def choose_one_after_the_other(train, choices, steps, budget):
+    """Tune the rate of the first recipe, and give it to the others."""
+    first, *others = choices["recipe"]
+    each = budget // (len(choices["rate"]) + len(others))
+    dev = {(first, rate): train((first, rate), each)["dev"] for rate in choices["rate"]}
+    rate = max(dev, key=dev.get)[1]
+    dev |= {(recipe, rate): train((recipe, rate), each)["dev"] for recipe in others}
+    return max(dev, key=dev.get)
+
+
+def choose_anyway(pick):
+    """Return the answer that tries all pairs and takes one that no score has a part in."""
+
+    def answer(train, choices, steps, budget):
+        choose(train, choices, steps, budget)
+        return pick(choices)
+
+    return answer
 
 
 RIGHT = {
@@ -227,7 +339,14 @@ RIGHT = {
     "alpha_dropout_affine": [affine_from_moments, affine_torch, affine_list],
     "moments_by_depth": [moments_arrays, moments_sums, moments_torch],
     "build_self_normalizing_network": [_torch, build_torch_module, build_keras],
-    "why_not_self_normalizing": [why_steps, why_torch],
+    "why_not_self_normalizing": [why_loop, why_arrays, why_torch],
+    "choose_deep_stack": [
+        choose,
+        choose_by_halving,
+        choose_recipe_then_rate,
+        choose_finalists,
+        choose_least_dropout,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -257,5 +376,40 @@ WRONG = {
         ("uniform", build_uniform_output),
         ("architecture", lambda sizes, rate: _torch([sizes[0], sizes[-1]], rate)),
     ],
-    "why_not_self_normalizing": [("form", lambda *_: 0)],
+    "why_not_self_normalizing": [
+        ("form", lambda *_: 0),
+        ("text", lambda *_: "Dropout"),
+    ],
+    "choose_deep_stack": [
+        ("no decision", lambda train, choices, steps, budget: ("layer norm", 0.1)),
+        ("no decision", lambda train, choices, steps, budget: ("self-normalizing", 0.05)),
+        (
+            "no decision",
+            vary(
+                choose,
+                recipes=lambda recipes: recipes[:1],
+                rates=lambda rates: rates[:1],
+                number=lambda steps, budget, pairs: steps,
+            ),
+        ),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: steps)),
+        ("over budget", vary(choose, number=lambda steps, budget, pairs: budget // pairs + 1)),
+        ("over budget", choose_until_refused),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"])),
+        ("chosen on test rows", vary(choose, score=lambda scores: scores["test"] + scores["dev"])),
+        ("chosen on train rows", vary(choose, score=lambda scores: scores["train"])),
+        ("smallest gap", vary(choose, score=lambda scores: scores["dev"] - scores["train"])),
+        ("lowest for highest", vary(choose, score=lambda scores: -scores["dev"])),
+        ("dev ignored", choose_anyway(lambda choices: ("self-normalizing", choices["rate"][1]))),
+        ("dev ignored", choose_anyway(lambda choices: ("layer norm", choices["rate"][1]))),
+        ("short runs", vary(choose, number=lambda steps, budget, pairs: 3)),
+        ("one recipe only", vary(choose, recipes=lambda recipes: recipes[:1])),
+        ("one recipe only", vary(choose, recipes=lambda recipes: recipes[1:2])),
+        ("one rate for both", vary(choose, rates=lambda rates: rates[:1])),
+        ("one rate for both", choose_one_after_the_other),
+        ("error", lambda *task: choose(*task)[0]),
+        ("error", lambda *task: choose(*task)[::-1]),
+        ("error", lambda train, choices, steps, budget: train("layer norm", steps)),
+        ("error", lambda train, choices, steps, budget: train(("layer norm", 0.07), steps)),
+    ],
 }

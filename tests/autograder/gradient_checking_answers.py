@@ -166,75 +166,153 @@ def autograd_keras_default(theta, x, y, lam):
 
 # --- find_the_bug ----------------------------------------------------------------------------
 
-NAMES = ("w1", "b1", "w2", "b2")
+
+def bug_torch(theta, x, y, lam, *, dtype="float64"):
+    import torch
+
+    dtype = getattr(torch, dtype)
+    theta = [torch.tensor(t, dtype=dtype, requires_grad=True) for t in theta]
+    w1, b1, w2, b2, w3, b3 = theta
+    hidden = torch.relu(torch.tanh(torch.tensor(x, dtype=dtype) @ w1 + b1) @ w2 + b2)
+    loss = torch.nn.functional.cross_entropy(hidden @ w3 + b3, torch.tensor(y))
+    (loss + lam * sum((w**2).sum() for w in (w1, w2, w3))).backward()
+    return [t.grad for t in theta]
 
 
-def _numeric_of(loss, theta, name, eps=1e-5):
-    numeric = np.zeros(theta[name].shape)
-    for index in np.ndindex(numeric.shape):
-        values = []
-        for step in (eps, -eps):
-            moved = {key: value.copy() for key, value in theta.items()}
-            moved[name][index] += step
-            values.append(loss(moved))
-        numeric[index] = (values[0] - values[1]) / (2 * eps)
-    return numeric
+def bug_summed_late(theta, x, y, lam):
+    """Divide by the rows in each gradient, by an einsum over them."""
+    w1, b1, w2, b2, w3, b3 = theta
+    a1 = np.tanh(x @ w1 + b1)
+    z2 = a1 @ w2 + b2
+    a2 = np.where(z2 > 0, z2, 0)
+    z3 = a2 @ w3 + b3
+    e = np.exp(z3 - z3.max(axis=1, keepdims=True))
+    d3 = e / e.sum(axis=1, keepdims=True) - (np.arange(len(b3)) == y[:, None])
+    d2 = d3 @ w3.T * (z2 > 0)
+    d1 = d2 @ w2.T / np.cosh(x @ w1 + b1) ** 2
+    found = []
+    for a, d, w in ((x, d1, w1), (a1, d2, w2), (a2, d3, w3)):
+        found += [np.einsum("ri,rj->ij", a, d) / len(y) + 2 * lam * w, d.mean(axis=0)]
+    return tuple(found)
 
 
-def _difference(a, b):
-    return np.linalg.norm(a - b) / (np.linalg.norm(a) + np.linalg.norm(b))
+def bug_row_by_row(theta, x, y, lam):
+    w1, b1, w2, b2, w3, b3 = theta
+    total = [2 * lam * w1, 0 * b1, 2 * lam * w2, 0 * b2, 2 * lam * w3, 0 * b3]
+    for row, label in zip(x, y, strict=True):
+        a1 = np.tanh(row @ w1 + b1)
+        a2 = np.maximum(a1 @ w2 + b2, 0)
+        z3 = a2 @ w3 + b3
+        d3 = np.exp(z3 - z3.max())
+        d3 = d3 / d3.sum()
+        d3[label] -= 1
+        d2 = (w3 @ d3) * (a2 > 0)
+        d1 = (w2 @ d2) * (1 + a1) * (1 - a1)
+        parts = (np.outer(row, d1), d1, np.outer(a1, d2), d2, np.outer(a2, d3), d3)
+        total = [t + part / len(y) for t, part in zip(total, parts, strict=True)]
+    return total
 
 
-def _of_norms(a, b):
-    return abs(np.linalg.norm(a) - np.linalg.norm(b))
+# --- audit_gradients -------------------------------------------------------------------------
 
 
-def find_relative(
-    loss,
-    backward,
-    theta,
-    *,
-    threshold=1e-6,
-    eps=1e-5,
-    two="dz1",
-    four="dz2",
-    difference=_difference,
-):
-    gradients, wrong = backward(theta), []
-    for name in NAMES:
-        numeric = _numeric_of(loss, theta, name, eps)
-        if difference(gradients[name], numeric) > threshold:
-            wrong.append(name)
-            gradients[name] = numeric
-    return {1: "d" + "".join(wrong), 2: two, 4: four}.get(len(wrong), "none"), gradients
+def audit(
+    loss, backward, theta, budget, *, draw=None, times=3, eps=1e-5, limit=1e-4, noise=1e-9,
+    relative=True, names=None,
+):  # fmt: skip
+    """Compare slopes along directions within each array."""
+    rng = np.random.default_rng(42)
+    draw = draw or (lambda shape: rng.normal(size=shape))
+    gradients, here = backward(theta), abs(loss(theta))
+    verdict = dict.fromkeys(theta, False)
+    for name in names or theta:
+        for _ in range(times):
+            step = draw(theta[name].shape)
+            step = step / np.linalg.norm(step)
+            ends = [loss({**theta, name: theta[name] + s * eps * step}) for s in (1, -1)]
+            slope, told = (ends[0] - ends[1]) / (2 * eps), (gradients[name] * step).sum()
+            size = np.abs(slope) + np.abs(told) if relative else 1.0
+            verdict[name] = bool(verdict[name] or abs(slope - told) > limit * size + noise * here)
+    return verdict
 
 
-def find_all_numeric(loss, backward, theta):
-    """Return numeric gradients throughout, and decide by sets."""
-    gradients = backward(theta)
-    numeric = {name: _numeric_of(loss, theta, name) for name in NAMES}
-    wrong = {n for n in NAMES if np.abs(gradients[n] - numeric[n]).max() > 1e-6}
-    if wrong == set(NAMES):
-        return "dz2", numeric
-    if wrong == {"w1", "b1"}:
-        return "dz1", numeric
-    return f"d{wrong.pop()}", numeric
+def audit_signs(*arguments):
+    """Take directions of plus and minus one."""
+    rng = np.random.default_rng(7)
+    return audit(*arguments, draw=lambda shape: rng.choice([-1.0, 1.0], size=shape))
 
 
-def find_downstream_first(loss, backward, theta):
-    """Ask from the output backwards, and stop at the first line that explains everything."""
-    gradients = backward(theta)
-    repaired = {name: _numeric_of(loss, theta, name) for name in NAMES}
-    wrong = {n: _difference(gradients[n], repaired[n]) > 1e-5 for n in NAMES}
-    if wrong["w2"] and wrong["b2"]:
-        line = "dz2"
-    elif wrong["w2"] or wrong["b2"]:
-        line = "dw2" if wrong["w2"] else "db2"
-    elif wrong["w1"] and wrong["b1"]:
-        line = "dz1"
-    else:
-        line = "dw1" if wrong["w1"] else "db1"
-    return line, repaired
+def audit_once(*arguments):
+    """Take one direction for each array, and numbers instead of truth values."""
+    return {name: float(wrong) for name, wrong in audit(*arguments, times=1).items()}
+
+
+def audit_two_steps(loss, backward, theta, budget):
+    """Measure with two steps (Richardson), and judge by the norms over two directions."""
+    rng = np.random.default_rng(3)
+    gradients, here = backward(theta), abs(loss(theta))
+    wrong = {}
+    for name, array in theta.items():
+        measured, told = [], []
+        step = rng.normal(size=array.shape)
+        step /= np.linalg.norm(step)
+        for eps in (1e-5, 2e-5):
+            above = loss({**theta, name: array + eps * step})
+            measured.append((above - loss({**theta, name: array - eps * step})) / (2 * eps))
+        told = (gradients[name] * step).sum()
+        slope = (4 * measured[0] - measured[1]) / 3
+        wrong[name] = abs(slope - told) > 2e-4 * abs(told) + 1e-9 * here
+    return wrong
+
+
+def audit_in_place(loss, backward, theta, budget):
+    """Move the arrays themselves, and put them back."""
+    rng = np.random.default_rng(11)
+    claimed, here, found = backward(theta), loss(theta), {}
+    for name in sorted(theta):
+        kept, ratios = theta[name].copy(), []
+        for _ in range(2):
+            step = rng.uniform(-1, 1, size=kept.shape)
+            step *= 2e-5 / np.linalg.norm(step)
+            theta[name] += step
+            above = loss(theta)
+            theta[name] -= 2 * step
+            below = loss(theta)
+            theta[name][...] = kept
+            rise = 2 * np.vdot(claimed[name], step)
+            noise = 2e-14 * abs(here)
+            ratios.append(abs(above - below - rise) / (abs(above - below) + abs(rise) + noise))
+        found[name] = np.bool_(max(ratios) > 2e-4 and abs(above - below - rise) > noise)
+    return found
+
+
+def audit_entries(loss, backward, theta, budget):
+    """Look at three entries of each array."""
+    rng = np.random.default_rng(5)
+
+    def single(shape):
+        step = np.zeros(shape)
+        step.flat[rng.integers(step.size)] = 1
+        return step
+
+    return audit(loss, backward, theta, budget, draw=single)
+
+
+def audit_everything(loss, backward, theta, budget):
+    """Measure every entry."""
+    claimed, here, wrong = backward(theta), loss(theta), {}
+    for name, array in theta.items():
+        numeric = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.copy()
+            moved[index] += 1e-5
+            above = loss({**theta, name: moved})
+            moved[index] -= 2e-5
+            numeric[index] = (above - loss({**theta, name: moved})) / 2e-5
+        gap = np.linalg.norm(numeric - claimed[name])
+        size = np.linalg.norm(numeric) + np.linalg.norm(claimed[name])
+        wrong[name] = gap > 1e-5 * size + 1e-8 * abs(here)
+    return wrong
 
 
 RIGHT = {
@@ -251,7 +329,8 @@ RIGHT = {
         lambda a, b: np.float32(relative_flat(np.float32(a), np.float32(b))),
     ],
     "autograd_gradients": [autograd_torch, autograd_torch_model, autograd_tensorflow],
-    "find_the_bug": [find_relative, find_all_numeric, find_downstream_first],
+    "find_the_bug": [bug_torch, bug_summed_late, bug_row_by_row],
+    "audit_gradients": [audit, audit_signs, audit_once, audit_two_steps, audit_in_place],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -269,13 +348,24 @@ WRONG = {
             np.float32(lam)))),
     ],
     "find_the_bug": [
-        ("dz swapped", lambda *arguments: find_relative(*arguments, two="dz2", four="dz1")),
-        ("too strict", lambda *arguments: find_relative(*arguments, threshold=1e-14)),
-        ("too strict", lambda *arguments: find_relative(*arguments, eps=1e-13)),
-        ("too strict", lambda *arguments: find_relative(*arguments, eps=0.1)),
-        ("names_the_wrong_line", lambda *arguments: find_relative(
-            *arguments, difference=_of_norms)),
-        ("error", lambda *arguments: find_relative(*arguments)[0]),
-        ("error", lambda *arguments: (find_relative(*arguments)[0].upper(), {})),
+        ("float32", lambda *arguments: bug_torch(*arguments, dtype="float32")),
+        ("sign", lambda *arguments: [-g for g in bug_torch(*arguments)]),
+        ("order", lambda *arguments: [bug_torch(*arguments)[i] for i in (4, 5, 2, 3, 0, 1)]),
+        ("error", lambda *arguments: bug_torch(*arguments)[:4]),
+        ("error", lambda *arguments: {"w1": bug_torch(*arguments)[0]}),
+        ("error", lambda *arguments: [g[:1] for g in bug_torch(*arguments)]),
+    ],
+    "audit_gradients": [
+        ("few entries", audit_entries),
+        ("over budget", audit_everything),
+        ("over budget", lambda *arguments: audit(*arguments, times=4)),
+        ("too lax", lambda *arguments: audit(*arguments, limit=3e-3)),
+        ("absolute", lambda *arguments: audit(*arguments, limit=1e-5, relative=False)),
+        ("right ones accused", lambda *arguments: audit(*arguments, eps=1e-12)),
+        ("kink", lambda *arguments: audit(*arguments, eps=1e-3)),
+        ("kernels only", lambda *arguments: audit(*arguments, names=("w1", "w2", "w3"))),
+        ("error", lambda *arguments: [k for k, wrong in audit(*arguments).items() if wrong]),
+        ("error", lambda *arguments: {f"d{k}": v for k, v in audit(*arguments).items()}),
+        ("error", lambda *arguments: any(audit(*arguments).values())),
     ],
 }  # fmt: skip

@@ -258,57 +258,166 @@ def _both(init):
 # --- diagnose_depth --------------------------------------------------------------------------
 
 
-def diagnose_plain(spread, gradient, distinct, factor):
-    spread, gradient = list(spread), list(gradient)
-    if min(distinct) <= 1:
-        return "symmetric"
-    if not all(math.isfinite(v) for v in spread + gradient):
+def diagnose_scipy(spread, gradient, factor):
+    """Ask SciPy for the interval of the mean logarithm."""
+    from scipy import stats
+
+    if not (np.isfinite(spread).all() and np.isfinite(gradient).all()):
         return "exploding"
-    if spread[-1] > factor * spread[0] or gradient[0] > factor * gradient[-1]:
+    bounds = []
+    for change in (spread[:, -1] / spread[:, 0], gradient[:, 0] / gradient[:, -1]):
+        logs = np.log10(change)
+        bounds.append(stats.t.interval(0.95, len(logs) - 1, loc=logs.mean(), scale=stats.sem(logs)))
+    limit = np.log10(factor)
+    if any(low > limit for low, _ in bounds):
         return "exploding"
-    if spread[0] > factor * spread[-1] or gradient[-1] > factor * gradient[0]:
+    if any(high < -limit for _, high in bounds):
         return "vanishing"
-    return "healthy"
+    if all(-limit < low and high < limit for low, high in bounds):
+        return "healthy"
+    return "cannot tell"
 
 
-def diagnose_logs(spread, gradient, distinct, factor):
-    if 1 in distinct:
-        return "symmetric"
-    if not np.isfinite([spread, gradient]).all():
+def diagnose_tests(spread, gradient, factor):
+    """Ask four one-sided t tests, with 2.5 % on each side."""
+    from scipy import stats
+
+    both = np.concatenate([spread, gradient])
+    if np.isnan(both).any() or np.isinf(both).any():
         return "exploding"
-    with np.errstate(divide="ignore"):
-        change = np.log([spread[-1] / spread[0], np.divide(gradient[0], gradient[-1])])
-    limit = math.log(factor) * (1 + 1e-9)
-    if (change > limit).any():
+    limit, grows, falls, below, above = math.log(factor), [], [], [], []
+    for change in (
+        np.log(spread[:, -1]) - np.log(spread[:, 0]),
+        np.log(gradient[:, 0]) - np.log(gradient[:, -1]),
+    ):
+
+        def sure(value, side, change=change):
+            return stats.ttest_1samp(change, value, alternative=side).pvalue < 0.025
+
+        grows.append(sure(limit, "greater"))
+        falls.append(sure(-limit, "less"))
+        below.append(sure(limit, "less"))
+        above.append(sure(-limit, "greater"))
+    if any(grows):
         return "exploding"
-    return "vanishing" if (change < -limit).any() else "healthy"
+    if any(falls):
+        return "vanishing"
+    return "healthy" if all(below + above) else "cannot tell"
 
 
-def diagnose_with(symmetric=lambda distinct: distinct.min() == 1, grows=None):
-    """Make an answer of two conditions; grows: when the spread or the gradient explodes."""
-    grows = grows or (lambda s, g, factor: s[-1] > factor * s[0] or g[0] > factor * g[-1])
+def diagnose_loop(
+    spread, gradient, factor, *, t=None, change=None, order=("up", "down"), exploding=2
+):
+    """Do it with plain numbers; the options make other answers of it."""
+    from scipy import stats
 
-    def diagnose(spread, gradient, distinct, factor):
-        if symmetric(distinct):
-            return "symmetric"
-        if not np.isfinite([spread, gradient]).all() or grows(spread, gradient, factor):
-            return "exploding"
-        falls = spread[0] > factor * spread[-1] or gradient[-1] > factor * gradient[0]
-        return "vanishing" if falls else "healthy"
+    rows = [list(map(float, row)) for row in (*spread, *gradient)]
+    if any(not math.isfinite(value) for row in rows for value in row):
+        return "exploding"
+    n, found = len(spread), []
+    for ends in (
+        [(row[0], row[-1]) for row in rows[:n]],
+        [(row[-1], row[0]) for row in rows[n:]],
+    ):
+        logs = [(change or (lambda a, b: math.log(b / a)))(a, b) for a, b in ends]
+        mean = sum(logs) / n
+        variance = sum((value - mean) ** 2 for value in logs) / (n - 1)
+        half = (t or stats.t.ppf(0.975, n - 1)) * math.sqrt(variance / n)
+        found.append((mean - half, mean + half))
+    limit = math.log(factor)
+    tests = {
+        "up": any(low > limit for low, _ in found[:exploding]),
+        "down": any(h < -limit for _, h in found),
+    }
+    for name in order:
+        if tests[name]:
+            return {"up": "exploding", "down": "vanishing"}[name]
+    inside = all(low > -limit and high < limit for low, high in found)
+    return "healthy" if inside else "cannot tell"
 
-    return diagnose
 
-
-def diagnose_torch(spread, gradient, distinct, factor):
+def diagnose_torch(spread, gradient, factor):
     import torch
+    from scipy import stats
 
     a, g = torch.tensor(np.array(spread)), torch.tensor(np.array(gradient))
-    grows = (a[-1] > factor * a[0]) | (g[0] > factor * g[-1])
-    shrinks = (a[0] > factor * a[-1]) | (g[-1] > factor * g[0])
-    lost = not bool(torch.isfinite(torch.cat([a, g])).all())
-    names = ["symmetric", "exploding", "vanishing", "healthy"]
-    truths = [bool((torch.tensor(distinct) == 1).any()), lost or bool(grows), bool(shrinks), True]
-    return names[truths.index(True)]
+    if not bool(torch.isfinite(a).all() & torch.isfinite(g).all()):
+        return "exploding"
+    logs = torch.stack([(a[:, -1] / a[:, 0]).log(), (g[:, 0] / g[:, -1]).log()])
+    n = logs.shape[1]
+    half = stats.t.ppf(0.975, n - 1) * logs.std(dim=1) / n**0.5
+    low, high, limit = logs.mean(dim=1) - half, logs.mean(dim=1) + half, math.log(factor)
+    if bool((low > limit).any()):
+        return "exploding"
+    if bool((high < -limit).any()):
+        return "vanishing"
+    return "healthy" if bool(((low > -limit) & (high < limit)).all()) else "cannot tell"
+
+
+# --- start_thirty_layers ---------------------------------------------------------------------
+
+
+def start_measured(activation, widths, x):
+    """Keep the sums of every layer at variance 1, by the mean square behind a standard normal."""
+    z = np.random.default_rng(0).normal(size=50_000)
+    m = np.mean(activation(z) ** 2)
+    return [np.sqrt(1 / widths[0])] + [np.sqrt(1 / (m * fan_in)) for fan_in in widths[1:-1]]
+
+
+def start_layer_by_layer(activation, widths, x):
+    """Draw a layer, look at its sums, scale it so that they have the standard deviation 1."""
+    rng, scales, a = np.random.default_rng(1), [], x
+    for fan_in, fan_out in itertools.pairwise(widths):
+        kernel = rng.normal(size=(fan_in, fan_out))
+        scales.append(1 / (a @ kernel).std())
+        a = activation(a @ kernel * scales[-1])
+    return np.float32(scales)
+
+
+def start_small_output(activation, widths, x):
+    """As `start_measured`, by an integral, and with a last layer of half the size."""
+    z = np.linspace(-8, 8, 4001)
+    density = np.exp(-(z**2) / 2)
+    m = (density * activation(z) ** 2).sum() / density.sum()
+    scales = 1 / np.sqrt(m * np.array(widths[:-1]))
+    scales[0] *= np.sqrt(m)
+    scales[-1] /= 2
+    return scales
+
+
+def start_by_search(activation, widths, x):
+    """Search, by halving, for the one gain with which a drawn network keeps its spread."""
+    fans = np.array(widths[:-1])
+
+    def grows(gain):
+        rng, a = np.random.default_rng(0), x
+        for number, shape in enumerate(itertools.pairwise(widths[:-1])):
+            factor = gain if number else 1.0
+            a = activation(a @ rng.normal(size=shape) * factor / np.sqrt(shape[0]))
+        return a.std() > activation(x).std()
+
+    low, high = 0.1, 100.0
+    for _ in range(20):
+        middle = np.sqrt(low * high)
+        low, high = (low, middle) if grows(middle) else (middle, high)
+    return np.concatenate([[1.0], np.full(len(fans) - 1, high)]) / np.sqrt(fans)
+
+
+def start_by_rule(variance):
+    """Make an answer of a rule that knows the fans alone."""
+
+    def start(activation, widths, x):
+        fan_in, fan_out = (np.array(part, float) for part in (widths[:-1], widths[1:]))
+        return np.sqrt(variance(fan_in, fan_out))
+
+    return start
+
+
+def start_without_root(activation, widths, x):
+    """Divide by the mean square of the activation, not by its root."""
+    z = np.random.default_rng(0).normal(size=50_000)
+    m = np.mean(activation(z) ** 2)
+    return 1 / (m * np.sqrt(widths[:-1]))
 
 
 RIGHT = {
@@ -317,7 +426,13 @@ RIGHT = {
     "layer_gains": [gains_list, gains_norm, gains_torch],
     "clip_by_global_norm": [clip_concatenated, clip_loop, clip_torch, clip_tensorflow],
     "build_he_network": [torch_class, _torch_network(), _keras_network()],
-    "diagnose_depth": [diagnose_plain, diagnose_with(), diagnose_logs, diagnose_torch],
+    "diagnose_depth": [diagnose_scipy, diagnose_tests, diagnose_loop, diagnose_torch],
+    "start_thirty_layers": [
+        start_measured,
+        start_layer_by_layer,
+        start_small_output,
+        start_by_search,
+    ],
 }
 
 # Mistakes of another form than those that the checks hold; each exercise's own are added to them.
@@ -361,21 +476,34 @@ WRONG = {
         ("error", lambda sizes, lr: _torch_network()(sizes, lr)[0]),
     ],
     "diagnose_depth": [
-        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[1:-1] == 1).any())),
-        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[:-1] == 1).any())),
-        ("sees_symmetry_first", diagnose_with(lambda distinct: (distinct[1:] == 1).any())),
-        (
-            "leaves_the_healthy_alone",
-            diagnose_with(
-                grows=lambda s, g, factor: s[-1] > factor * s[1] or g[0] > factor * g[-2]
-            ),
-        ),
-        (
-            "leaves_the_healthy_alone",
-            diagnose_with(
-                grows=lambda s, g, factor: s[-1] >= factor * s[0] or g[0] > factor * g[-1]
-            ),
-        ),
-        ("error", lambda *given: diagnose_plain(*given).capitalize()),
+        ("normal", lambda *given: diagnose_loop(*given, t=1.96)),
+        ("99 %", lambda *given: diagnose_loop(*given, t=4.0)),
+        ("vanishing first", lambda *given: diagnose_loop(*given, order=("down", "up"))),
+        ("saturated", lambda *given: diagnose_loop(*given, exploding=1)),
+        ("text", lambda *given: diagnose_scipy(*given).replace("cannot tell", "unknown")),
+        ("text", lambda *given: diagnose_scipy(*given).capitalize()),
+        ("error", lambda s, g, factor: diagnose_scipy(s[0], g[0], factor)),
+        ("form", lambda *given: 1.0),
+    ],
+    "start_thirty_layers": [
+        ("He", start_by_rule(lambda fan_in, fan_out: 2 / fan_in)),
+        ("Glorot", start_by_rule(lambda fan_in, fan_out: 2 / (fan_in + fan_out))),
+        ("LeCun", start_by_rule(lambda fan_in, fan_out: 1 / fan_in)),
+        ("PyTorch default", start_by_rule(lambda fan_in, fan_out: 1 / (3 * fan_in))),
+        ("gain of tanh", start_by_rule(lambda fan_in, fan_out: 50 / 9 / (fan_in + fan_out))),
+        ("AlexNet", lambda activation, widths, x: [0.01] * 30),
+        ("zero", lambda activation, widths, x: np.zeros(30)),
+        ("too large", lambda activation, widths, x: np.ones(30)),
+        ("one for all", lambda activation, widths, x: np.full(30, 0.1)),
+        ("one for all", lambda activation, widths, x: np.full(30, 30.0)),
+        ("variance for sd", lambda activation, widths, x: 2 / np.array(widths[:-1])),
+        ("vanishes", lambda *task: np.array(start_measured(*task)) / 3),
+        ("explodes", lambda *task: np.array(start_measured(*task)) * 5),
+        ("explodes", start_without_root),
+        ("scales", lambda *task: -np.array(start_measured(*task))),
+        ("error", lambda *task: np.full(30, np.nan)),
+        ("error", lambda activation, widths, x: activation("z")),
+        ("error", lambda *task: start_measured(*task)[:-1]),
+        ("error", lambda activation, widths, x: 1.0),
     ],
 }

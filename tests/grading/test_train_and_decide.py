@@ -15,6 +15,7 @@ from regbook.grading.submission import Submission
 
 OPEN = {
     "02_cross_validation": "repaired_score",
+    "05_initialization": "start_thirty_layers",
     "07_l2_weight_decay": "choose_penalty",
     "08_l1_sparsity": "choose_columns",
     "09_max_norm": "choose_radius",

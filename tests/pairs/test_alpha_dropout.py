@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from regbook.pairs import copy_weights, largest_difference
+from regbook.pairs import batches, copy_weights, largest_difference
 
 RATE = 0.25  # a number that float32 holds exactly
 EXACT, DIFFERENT = 1e-12, 1e-2
@@ -106,6 +106,49 @@ def test_moments_by_depth_agree(solution):
     assert largest_difference(np.array(variances), by_torch) < EXACT
     unbiased = np.array([a.var().item() for a in found])
     assert largest_difference(by_torch, unbiased) > 1e-6
+
+
+def alpha_dropout(x, mask):
+    """Return x after alpha dropout, in either library."""
+    a, b = affine(RATE)
+    return a * (x * mask + LOW * (1 - mask)) + b
+
+
+def test_training_with_shared_masks_agrees():
+    """The proof of the lesson: 20 steps with the same batches and the same masks."""
+    y = RNG.integers(0, 3, size=400)
+    steps = [
+        (take, (RNG.random((4, len(take), 20)) >= RATE).astype(float))
+        for take in batches(400, 50, epochs=3)
+    ][:20]
+    dense = [keras.layers.Dense(20, "selu", kernel_initializer="lecun_normal") for _ in range(4)]
+    dense.append(keras.layers.Dense(3, kernel_initializer="lecun_normal"))
+    x = inputs = keras.Input((50,))
+    masks = [keras.Input((20,)) for _ in range(4)]
+    for layer, mask in zip(dense, masks, strict=False):
+        x = alpha_dropout(layer(x), mask)
+    ours = keras.Model([inputs, *masks], dense[-1](x))
+    theirs = nn.Sequential(nn.Linear(50, 20), *(nn.Linear(20, 20) for _ in range(3)))
+    theirs.append(nn.Linear(20, 3))
+    copy_weights(ours, theirs)
+    before = [w.detach().clone() for w in theirs.parameters()]
+
+    ours.compile(
+        optimizer=keras.optimizers.SGD(0.05),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05)
+    for take, drawn in steps:
+        ours.train_on_batch([X[take], *drawn], y[take])
+        h = torch.from_numpy(X[take])
+        for layer, mask in zip(theirs[:-1], drawn, strict=True):
+            h = alpha_dropout(torch.selu(layer(h)), torch.from_numpy(mask))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(theirs[-1](h), torch.from_numpy(y[take])).backward()
+        optimizer.step()
+    assert largest_difference(ours, theirs) < 1e-10
+    moved = max((w - old).abs().max() for w, old in zip(theirs.parameters(), before, strict=True))
+    assert moved > DIFFERENT
 
 
 def test_formulas_of_the_exercises_are_those_of_the_layers(solution):

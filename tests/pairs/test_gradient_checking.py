@@ -284,3 +284,47 @@ def test_the_numeric_gradient_of_the_exercise_is_that_of_the_checker(solution):
     _, (theirs,) = tf.test.compute_gradient(in_tensorflow, [theta], delta=2**-10)
     ours = solution("numeric_gradient")(f, theta, 2**-10)
     assert largest_difference(ours.ravel(), theirs.ravel()) < 1e-9
+
+
+def test_float64_after_a_layer_was_built_needs_the_policy_too():
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float64")
+    assert keras.layers.Dense(2).dtype == "float32"
+    assert keras.losses.MeanSquaredError().dtype == "float64"
+    keras.config.set_dtype_policy("float64")
+    assert keras.layers.Dense(2).dtype == "float64"
+
+
+def test_gradcheck_is_mild_unless_it_is_told():
+    """A slope that is off by 0.01 % passes with the default tolerances, in both modes."""
+
+    class Off(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z):
+            ctx.save_for_backward(z)
+            return torch.tanh(z)
+
+        @staticmethod
+        def backward(ctx, dy):
+            (z,) = ctx.saved_tensors
+            return 1.0001 * dy * (1 - torch.tanh(z) ** 2)
+
+    z = torch.tensor(X[:4], requires_grad=True)
+    for fast in (False, True):
+        assert torch.autograd.gradcheck(Off.apply, z, fast_mode=fast)
+        tight = {"rtol": 1e-7, "atol": 1e-7, "raise_exception": False, "fast_mode": fast}
+        assert not torch.autograd.gradcheck(Off.apply, z, **tight)
+        assert torch.autograd.gradcheck(torch.tanh, z, **tight)
+
+
+def test_the_mended_backward_pass_is_that_of_pytorch(solution):
+    sizes = (6, 5), (5,), (5, 4), (4,), (4, 3), (3,)
+    theta = [RNG.normal(size=size) for size in sizes]
+    tensors = [torch.tensor(t, requires_grad=True) for t in theta]
+    w1, b1, w2, b2, w3, b3 = tensors
+    hidden = torch.relu(torch.tanh(torch.from_numpy(X) @ w1 + b1) @ w2 + b2)
+    loss = F.cross_entropy(hidden @ w3 + b3, torch.from_numpy(Y))
+    (loss + LAM * sum((w**2).sum() for w in (w1, w2, w3))).backward()
+    ours = solution("find_the_bug")(theta, X, Y, LAM)
+    assert largest_difference(ours, [t.grad for t in tensors]) < EXACT

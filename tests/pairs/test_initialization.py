@@ -145,6 +145,53 @@ def test_the_fans_are_read_from_the_shape(convention):
     )
 
 
+def test_fans_of_a_convolution(convention):
+    shape = 3, 3, 16, 8
+    right = torch_scale(kaiming, "normal", (8, 16, 3, 3))
+    assert abs(right - np.sqrt(2 / (3 * 3 * 16))) < EXACT
+    ours = keras_scale(keras.initializers.HeNormal(seed=1), "truncated_normal", shape) * CUT
+    convention(
+        "shape of a convolution that an initializer gets",
+        keras="(height, width, in, out)",
+        torch="(out, in, height, width)",
+        rule="`permute(3, 2, 0, 1)` before the initializer; both take "
+        "height x width x channels in for the fan in",
+        agreement=abs(ours - right),
+        naive=abs(ours - torch_scale(kaiming, "normal", shape)),
+    )
+
+
+def test_ten_layers_of_convolutions_take_the_same_steps():
+    """The network of the lesson, its flattened channels in the order of PyTorch."""
+    conv = keras.layers.Conv2D
+    he = {"activation": "relu", "kernel_initializer": "he_normal"}
+    ours = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *[conv(4, 3, strides=2, **he) for _ in range(2)],
+            *[conv(4, 3, padding="same", **he) for _ in range(7)],
+            keras.layers.Permute((3, 1, 2)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, kernel_initializer="he_normal"),
+        ]
+    )
+    layers = [nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.ReLU()]
+    layers += itertools.chain(*[(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(7)])
+    theirs = nn.Sequential(*layers, nn.Flatten(), nn.Linear(144, 3))
+    copy_weights(ours, theirs)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours.compile(keras.optimizers.SGD(2**-4), loss, run_eagerly=True)
+    optimizer = torch.optim.SGD(theirs.parameters(), 2**-4)
+    pictures = RNG.normal(size=(40, 28, 28, 1))
+    for rows in batches(40, 10, epochs=2, seed=0):
+        ours.train_on_batch(pictures[rows], Y[rows])
+        optimizer.zero_grad()
+        logits = theirs(torch.from_numpy(pictures[rows].transpose(0, 3, 1, 2)))
+        nn.functional.cross_entropy(logits, torch.from_numpy(Y[rows])).backward()
+        optimizer.step()
+    assert largest_difference(ours, theirs) < EXACT
+
+
 def test_lecun_is_not_the_gain_of_selu(convention):
     ours = keras_scale(keras.initializers.LecunNormal(seed=1), "truncated_normal") * CUT
     selu = torch_scale(lambda w: kaiming(w, "selu"), "normal")
